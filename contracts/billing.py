@@ -1,0 +1,406 @@
+"""Invoices, which are also payment links, and the payments that settle them. Owner: billing."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from .message import (
+    Address,
+    Amount,
+    Command,
+    Currency,
+    CustomerId,
+    Document,
+    Event,
+    InvoiceId,
+    Line,
+    MailFacts,
+    MerchantId,
+    PaymentId,
+    Percent,
+    Problem,
+    Question,
+    Republished,
+    Service,
+    Shape,
+    State,
+    Strict,
+    Text,
+    command,
+    event,
+    noun,
+    question,
+)
+
+# --- nouns ----------------------------------------------------------------------------------------------------------
+
+
+class LineItem(Shape):
+    """One line of an invoice. `amount` is what it adds to the subtotal, in minor units, before tax that is added."""
+
+    description: str
+    quantity: Decimal
+    unit_amount: int
+    discount_percent: Decimal = Decimal(0)
+    tax_rate: Decimal = Decimal(0)
+    amount: int
+
+
+class TaxLine(Shape):
+    """The tax of one rate: `base` is the net amount it was taken from."""
+
+    rate: Decimal
+    base: int
+    amount: int
+
+
+class Party(Shape):
+    """A party as it stood when the invoice opened: what an invoice names may not change afterwards."""
+
+    name: str
+    company: str | None = None
+    email: str | None = None
+    address: Address = Address()
+    tax_ids: tuple[str, ...] = ()
+
+
+class PayLink(Shape):
+    """The state of an invoice's public URL. The token itself is derived by billing; this is the SHA-256 of it, in hex."""
+
+    token_sha256: str
+    revoked: bool = False
+    expires_at: AwareDatetime | None = None
+    replaced_by: InvoiceId | None = None
+
+
+class Decline(Shape):
+    """Why the last attempt inside an open checkout was refused: Stripe's code and a sentence. A note, not an end."""
+
+    code: str
+    message: str
+    at: AwareDatetime
+
+
+class BeingPaid(Shape):
+    """Somebody has a checkout open."""
+
+    payment_id: PaymentId
+    since: AwareDatetime
+    by: str
+
+
+class Receipt(Shape):
+    """A payment that reached us, as the invoice lists it."""
+
+    payment_id: PaymentId
+    number: str
+    amount: int
+    paid_at: AwareDatetime
+    method: str | None = None
+    last4: str | None = None
+
+
+@noun("billing.invoice", public=True, followed_by=("notifications", "todos", "gateway"))
+class Invoice(State):
+    """A demand for money. All amounts are minor units of `currency`; *overdue* is computed from `due_on` by readers.
+
+    `number` is given, per merchant without gaps, when the invoice opens. `amount_due` is the total less what is paid;
+    what may be paid now is also less `amount_processing`. `seller` and `buyer` are frozen when it opens.
+    """
+
+    merchant_id: MerchantId
+    customer_id: CustomerId
+    kind: Literal["one_time"]
+    status: Literal["draft", "open", "paid", "void", "uncollectible"]
+    number: str | None = None
+    currency: Currency
+    lines: tuple[LineItem, ...]
+    tax_inclusive: bool = False
+    subtotal: int
+    tax_lines: tuple[TaxLine, ...] = ()
+    tax: int
+    total: int
+    amount_paid: int = 0
+    amount_processing: int = 0
+    amount_due: int
+    due_on: date
+    memo: str | None = None
+    seller: Party | None = None
+    buyer: Party | None = None
+    link: PayLink | None = None
+    being_paid: BeingPaid | None = None
+    last_decline: Decline | None = None
+    receipts: tuple[Receipt, ...] = ()
+    created_at: AwareDatetime
+    opened_at: AwareDatetime | None = None
+    paid_at: AwareDatetime | None = None
+    closed_at: AwareDatetime | None = None
+
+
+@noun("billing.payment", public=True, followed_by=("gateway",))
+class Payment(State):
+    """One attempt to collect an invoice. `attempt` counts from 1 per invoice.
+
+    `surplus` money arrived for an invoice that was already settled: it is ours to give back, never swallowed.
+    """
+
+    merchant_id: MerchantId
+    customer_id: CustomerId
+    invoice_id: InvoiceId
+    attempt: int
+    status: Literal["created", "processing", "succeeded", "failed", "requires_action", "unknown"]
+    amount: int
+    currency: Currency
+    surplus: bool = False
+    method: str | None = None
+    last4: str | None = None
+    decline: Decline | None = None
+    receipt_number: str | None = None
+    created_at: AwareDatetime
+    settled_at: AwareDatetime | None = None
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+@event("billing.invoice.drafted.v1")
+class InvoiceDrafted(Event[Invoice]):
+    """A draft was made or changed. It asks nobody for money yet."""
+
+
+@event("billing.invoice.opened.v1")
+class InvoiceOpened(Event[Invoice]):
+    """An invoice got its number and may be paid."""
+
+
+@event("billing.invoice.link_email_requested.v1", handled_by=("notifications",))
+class LinkEmailRequested(Event[Invoice]):
+    """A member asked that the customer be mailed the payment link."""
+
+
+@event("billing.invoice.payment_started.v1")
+class InvoicePaymentStarted(Event[Invoice]):
+    """Somebody opened a checkout for it."""
+
+
+@event("billing.invoice.payment_ended.v1")
+class InvoicePaymentEnded(Event[Invoice]):
+    """The open checkout ended without money: it expired or failed."""
+
+
+@event("billing.invoice.payment_declined.v1")
+class InvoicePaymentDeclined(Event[Invoice]):
+    """A card was declined inside the open checkout, which stays open."""
+
+
+@event("billing.invoice.part_paid.v1")
+class InvoicePartPaid(Event[Invoice]):
+    """Money arrived that does not settle it."""
+
+
+@event("billing.invoice.paid.v1")
+class InvoicePaid(Event[Invoice]):
+    """The invoice is settled: nothing is due on it any more."""
+
+
+@event("billing.invoice.voided.v1")
+class InvoiceVoided(Event[Invoice]):
+    """A member withdrew it. It keeps its number."""
+
+
+@event("billing.invoice.given_up.v1")
+class InvoiceGivenUp(Event[Invoice]):
+    """A member marked it uncollectible."""
+
+
+@event("billing.invoice.link_revoked.v1")
+class PayLinkRevoked(Event[Invoice]):
+    """Its public URL no longer shows it."""
+
+
+@event("billing.payment.started.v1")
+class PaymentStarted(Event[Payment]):
+    """An attempt to collect was saved, before Stripe was asked."""
+
+
+@event("billing.payment.succeeded.v1", handled_by=("notifications",))
+class PaymentSucceeded(Event[Payment]):
+    """Money reached the merchant. `invoice` is the invoice as it stands after this payment."""
+
+    invoice: Invoice
+
+
+@event("billing.payment.failed.v1")
+class PaymentFailed(Event[Payment]):
+    """The attempt ended without money."""
+
+
+@event("billing.payment.changed.v1")
+class PaymentChanged(Event[Payment]):
+    """An attempt moved on without ending: processing, needs action, unknown, declined once."""
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+
+class InvoiceAlreadyPaid(Problem):
+    """Nothing is due any more. Member `paid_at`."""
+
+    status = 409
+    title = "This invoice is already paid."
+
+
+class InvoiceNotPayable(Problem):
+    """Draft, void or uncollectible, or its amount is being processed. Member `why`: the state."""
+
+    status = 409
+    title = "This invoice cannot be paid now."
+
+
+class PayLinkNotUsable(Problem):
+    """A payment link is dead: member `why` is *revoked*, *expired*, *replaced* or *unknown*."""
+
+    status = 410
+    title = "This payment link can no longer be used."
+
+
+class NoReceiptYet(Problem):
+    """A receipt exists once money has arrived."""
+
+    status = 404
+    title = "There is no receipt for this invoice yet."
+
+
+class PaymentsUnavailable(Problem):
+    """Stripe did not answer or refused us. Nothing was charged."""
+
+    status = 503
+    title = "Payments cannot be taken right now. Nothing has been charged."
+
+
+# --- commands and questions -----------------------------------------------------------------------------------------
+
+
+class NewLine(Strict):
+    """A line as a member types it. `quantity` is a decimal string, `unit_amount` minor units; rates in percent."""
+
+    description: Annotated[Line, Field(max_length=500)]
+    quantity: Annotated[Decimal, Field(gt=0, le=1_000_000, decimal_places=4)] = Decimal(1)
+    unit_amount: Amount
+    tax_rate: Percent = Decimal(0)
+    discount_percent: Percent = Decimal(0)
+
+
+@command("billing.create_payment_link.v1")
+class CreatePaymentLink(Command[Invoice]):
+    """Make an invoice and, unless `draft`, open it: it gets a number and a public URL, by mail if `send_email`.
+
+    `return_url` of a later checkout is the gateway's business. Refusals: InvalidInput, NotFound (customer), NotAllowed.
+    """
+
+    customer_id: CustomerId
+    kind: Literal["one_time"] = "one_time"
+    currency: Currency
+    lines: Annotated[tuple[NewLine, ...], Field(min_length=1, max_length=200)]
+    tax_inclusive: bool = False
+    due_on: date
+    memo: Text | None = None
+    send_email: bool = False
+    draft: bool = False
+
+
+@command("billing.open_invoice.v1")
+class OpenInvoice(Command[Invoice]):
+    """Open a draft. Refusals: NotFound, Conflict."""
+
+    invoice_id: InvoiceId
+    send_email: bool = False
+
+
+@command("billing.send_payment_link.v1")
+class SendPaymentLink(Command[Invoice]):
+    """Mail the payment link (again). Refusals: NotFound, InvoiceNotPayable, InvoiceAlreadyPaid."""
+
+    invoice_id: InvoiceId
+
+
+@command("billing.void_invoice.v1")
+class VoidInvoice(Command[Invoice]):
+    """Withdraw an open invoice; a checkout that is open for it is expired at Stripe first. Refusals: Conflict, NotFound."""
+
+    invoice_id: InvoiceId
+
+
+@command("billing.give_up_invoice.v1")
+class GiveUpInvoice(Command[Invoice]):
+    """Mark an open invoice uncollectible. Refusals: Conflict, NotFound."""
+
+    invoice_id: InvoiceId
+
+
+class CheckoutStarted(Shape):
+    """Where the browser goes to pay."""
+
+    payment_id: PaymentId
+    checkout_url: str
+    invoice_id: InvoiceId
+
+
+@command("billing.start_invoice_payment.v1")
+class StartInvoicePayment(Command[CheckoutStarted]):
+    """Open (or resume) the one checkout of an invoice.
+
+    The actor is a contact of the invoice's customer, or *public*: whoever holds the pay link, then `link_token_sha256`
+    must be the invoice's. `return_path` is where the browser comes back to, relative to the portal's public address.
+    Refusals: InvoiceAlreadyPaid, InvoiceNotPayable, PayLinkNotUsable, PaymentsUnavailable, NotFound.
+    """
+
+    invoice_id: InvoiceId
+    link_token_sha256: str | None = None
+    return_path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9_\-/.?=&]*$", max_length=500)]
+
+
+@question("billing.pay_link.v1")
+class PayLinkUrl(Question[MailFacts]):
+    """The secret path of an open invoice's public page, for a member who copies it. Refusals: NotFound, PayLinkNotUsable."""
+
+    invoice_id: InvoiceId
+
+
+@question("billing.invoice_pdf.v1")
+class InvoicePdf(Question[Document]):
+    """The invoice as PDF. Refusals: NotFound; drafts have none."""
+
+    invoice_id: InvoiceId
+    locale: str | None = None
+    link_token_sha256: str | None = None
+
+
+@question("billing.receipt_pdf.v1")
+class ReceiptPdf(Question[Document]):
+    """The receipt of an invoice's last (or the given) payment as PDF. Refusals: NotFound, NoReceiptYet."""
+
+    invoice_id: InvoiceId
+    payment_id: PaymentId | None = None
+    locale: str | None = None
+    link_token_sha256: str | None = None
+
+
+@question("billing.mail_facts.v1", askers=("notifications", "gateway"))
+class BillingMailFacts(Question[MailFacts]):
+    """Is a mail about an invoice still true? Kind *payment_link*: the path of its public page; `facts` is the invoice."""
+
+    kind: Literal["payment_link"]
+    id: InvoiceId
+
+
+@question("billing.republish.v1", askers=("notifications", "todos", "gateway"))
+class RepublishBilling(Question[Republished]):
+    """Send every current row of a noun to the asker's own queue."""
+
+    noun: Literal["invoice", "payment"]
+    to: Service

@@ -1,0 +1,79 @@
+"""E-mails and what became of each. Owner: notifications."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from .message import (
+    CustomerId,
+    Event,
+    MerchantId,
+    Question,
+    Republished,
+    Service,
+    State,
+    event,
+    noun,
+    question,
+)
+
+Template = Literal["invitation", "payment_link", "receipt"]
+
+
+@noun("notifications.mail", followed_by=("gateway",))
+class Mail(State):
+    """One logical e-mail per (template, subject, occasion, recipient); `message_id` is the same on every try.
+
+    *accepted*: the mail server took it. *in_doubt*: the connection was cut after the final dot, so it may have been
+    taken; it is not sent again by itself. *dropped*: no longer true when its turn came, `reason` says why.
+    """
+
+    merchant_id: MerchantId
+    customer_id: CustomerId | None = None
+    template: Template
+    subject_kind: Literal["invitation", "invoice", "payment"]
+    subject_id: UUID
+    invoice_id: UUID | None = None
+    occasion: str
+    recipient: str | None
+    status: Literal["queued", "sending", "accepted", "failed", "bounced", "dropped", "in_doubt"]
+    reason: str | None = None
+    message_id: str
+    queued_at: AwareDatetime
+    settled_at: AwareDatetime | None = None
+
+
+@event("notifications.mail.queued.v1")
+class MailQueued(Event[Mail]):
+    """A mail is to be sent."""
+
+
+@event("notifications.mail.accepted.v1")
+class MailAccepted(Event[Mail]):
+    """The mail server took responsibility for it (SMTP 250 after the data)."""
+
+
+@event("notifications.mail.failed.v1")
+class MailFailed(Event[Mail]):
+    """The mail server refused it for good, or every try failed."""
+
+
+@event("notifications.mail.dropped.v1")
+class MailDropped(Event[Mail]):
+    """It was no longer true when its turn came."""
+
+
+@event("notifications.mail.in_doubt.v1")
+class MailInDoubt(Event[Mail]):
+    """The connection was cut before the mail server's answer."""
+
+
+@question("notifications.republish.v1", askers=("gateway",))
+class RepublishMails(Question[Republished]):
+    """Send every current row of a noun to the asker's own queue."""
+
+    noun: Literal["mail"]
+    to: Service

@@ -1,0 +1,154 @@
+"""To-dos: a customer's own, those a merchant assigned, and those that follow from a bill. Owner: todos."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, StringConstraints
+
+from .message import (
+    Command,
+    CustomerId,
+    Event,
+    Line,
+    MerchantId,
+    Problem,
+    Question,
+    Republished,
+    Service,
+    Shape,
+    State,
+    Text,
+    TodoId,
+    command,
+    event,
+    noun,
+    question,
+)
+
+Priority = Literal["low", "normal", "high"]
+ListName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class TodoSubject(Shape):
+    """What a billing to-do is about: it opens and closes by that thing's facts."""
+
+    kind: Literal["invoice"]
+    id: UUID
+    label: str
+    amount: int | None = None
+    currency: str | None = None
+
+
+@noun("todos.todo", followed_by=("gateway",))
+class Todo(State):
+    """Something to be done by a customer.
+
+    `origin` is *own* (the customer made it; private unless `shared`), *assigned* (by the merchant; the customer may
+    complete but not edit it) or *billing* (nobody ticks it by hand). A merchant sees assigned, billing and shared ones.
+    """
+
+    merchant_id: MerchantId
+    customer_id: CustomerId
+    origin: Literal["own", "assigned", "billing"]
+    title: str | None
+    notes: str | None = None
+    due_on: date | None = None
+    priority: Priority = "normal"
+    list: str | None = None
+    status: Literal["open", "done", "cancelled"]
+    shared: bool = False
+    created_by: str
+    done_by: str | None = None
+    subject: TodoSubject | None = None
+    created_at: AwareDatetime
+    done_at: AwareDatetime | None = None
+
+
+@event("todos.todo.created.v1")
+class TodoCreated(Event[Todo]):
+    """A customer wrote one, or a bill asks for one."""
+
+
+@event("todos.todo.assigned.v1")
+class TodoAssigned(Event[Todo]):
+    """A member assigned one to a customer."""
+
+
+@event("todos.todo.changed.v1")
+class TodoChanged(Event[Todo]):
+    """Its words, date, priority, list or sharing changed."""
+
+
+@event("todos.todo.done.v1")
+class TodoDone(Event[Todo]):
+    """It was completed, by a person or by the fact it waited for."""
+
+
+@event("todos.todo.reopened.v1")
+class TodoReopened(Event[Todo]):
+    """It is open again."""
+
+
+@event("todos.todo.cancelled.v1")
+class TodoCancelled(Event[Todo]):
+    """It need not be done any more."""
+
+
+@event("todos.todo.deleted.v1")
+class TodoDeleted(Event[Todo]):
+    """Its author deleted it: `deleted` is true and its words are null."""
+
+
+class TodoFollowsFacts(Problem):
+    """A billing to-do closes by itself when its fact arrives."""
+
+    status = 403
+    title = "This to-do is ticked off by itself once it has been settled."
+
+
+@command("todos.create_todo.v1")
+class CreateTodo(Command[Todo]):
+    """A contact writes a to-do of their own, or a member assigns one to `customer_id`. Refusals: NotFound, InvalidInput."""
+
+    customer_id: CustomerId
+    title: Line
+    notes: Text | None = None
+    due_on: date | None = None
+    priority: Priority = "normal"
+    list: ListName | None = None
+    shared: bool = False
+
+
+@command("todos.update_todo.v1")
+class UpdateTodo(Command[Todo]):
+    """Edit a to-do, complete, reopen or cancel it; only fields that are in the request change, `null` clears.
+
+    Refusals: NotFound; NotAllowed for a contact who edits what the merchant assigned; TodoFollowsFacts.
+    """
+
+    todo_id: TodoId
+    title: Line | None = None
+    notes: Text | None = None
+    due_on: date | None = None
+    priority: Priority | None = None
+    list: ListName | None = None
+    shared: bool | None = None
+    status: Literal["open", "done", "cancelled"] | None = None
+
+
+@command("todos.delete_todo.v1")
+class DeleteTodo(Command[Todo]):
+    """Delete one's own to-do (contact) or one that was assigned (member). Refusals: NotFound, NotAllowed."""
+
+    todo_id: TodoId
+
+
+@question("todos.republish.v1", askers=("gateway",))
+class RepublishTodos(Question[Republished]):
+    """Send every current row of a noun to the asker's own queue."""
+
+    noun: Literal["todo"]
+    to: Service
