@@ -1,0 +1,1 @@
+"""The laptop: private PostgreSQL and RabbitMQ, a Stripe stand-in, a mailbox, and what starts and watches them all."""

@@ -1,0 +1,126 @@
+"""Installs the Debian packages the laptop needs, without starting their system services.
+
+`python -m local.install` for `make up`; `python -m local.install --tests` adds what only tests need. Uses the standard
+library alone, so that it also runs before the virtual environment exists.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from local import postgres, rabbitmq
+from local.binaries import MissingProgramError
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+_FONTS = Path("/usr/share/fonts/truetype/noto/NotoSansArabic-Regular.ttf")
+_NO_SERVICES = (
+    "#!/bin/sh\n# Written by the portal's installer for the time of an installation: start nothing.\nexit 101\n"
+)
+
+
+def missing(*, tests: bool) -> list[str]:
+    """Debian packages whose programs or files are not here; empty when all is well."""
+    packages = []
+    if _absent(postgres.binaries):
+        packages.append("postgresql")
+    if _absent(rabbitmq.binaries):
+        packages.append("rabbitmq-server")
+    if not _FONTS.exists():
+        packages.append("fonts-noto-core")
+    if tests and not (shutil.which("chromium") or os.environ.get("PORTAL_TEST_CHROMIUM")):
+        packages.append("chromium")
+    return packages
+
+
+def _absent(find: Callable[[], object]) -> bool:
+    try:
+        find()
+    except MissingProgramError:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def no_services_started(policy: Path = POLICY) -> Iterator[None]:
+    """While inside, `invoke-rc.d` is told 101 (action forbidden); what stood at `policy` before is put back."""
+    kept = policy.with_name(policy.name + ".portal-kept")
+    if not kept.exists() and policy.exists():  # an existing one is from an installer that was killed: the real original
+        policy.rename(kept)
+    policy.write_text(_NO_SERVICES)
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink(missing_ok=True)
+        if kept.exists():
+            kept.rename(policy)
+
+
+def advice(packages: Sequence[str]) -> str:
+    """One message for a person who has to install the packages by hand."""
+    names = " ".join(packages)
+    return (
+        f"Missing here: {names}. Install them (as root on Debian: apt-get install {names}) or run the whole system "
+        "with docker-compose.yml (docker compose up)."
+    )
+
+
+def install(packages: Sequence[str]) -> None:
+    """Installs with apt-get as root; progress goes to our own output.
+
+    Raises:
+        SystemExit: with one clear message when this machine or this user cannot.
+    """
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SystemExit(advice(packages))
+    print(f"Installing {' '.join(packages)} (no system service is started) ...", flush=True)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    # Another apt may be at work: wait for its lock instead of failing.
+    apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]
+    with no_services_started():
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            done = subprocess.run(
+                [*apt, *arguments],
+                env=environment,
+                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            if done.returncode != 0:
+                raise SystemExit(f"{done.stdout}\napt-get {arguments[0]} failed. {advice(packages)}")
+    _keep_from_boot(packages)
+
+
+def _keep_from_boot(packages: Sequence[str]) -> None:
+    """Freshly installed servers are for our private instances: the system's own must not start at the next boot."""
+    if not shutil.which("systemctl"):
+        return
+    for package in packages:
+        if package in {"postgresql", "rabbitmq-server"}:
+            subprocess.run(["systemctl", "disable", "--quiet", package], check=False, capture_output=True)
+
+
+def ensure(*, tests: bool) -> None:
+    """Installs what is missing; silent when nothing is."""
+    packages = missing(tests=tests)
+    if packages:
+        install(packages)
+        still = missing(tests=tests)
+        if still:
+            raise SystemExit(f"Still missing after the installation: {' '.join(still)}.")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m local.install", description=__doc__)
+    parser.add_argument("--tests", action="store_true", help="also what only the tests need (chromium)")
+    ensure(tests=parser.parse_args().tests)
+
+
+if __name__ == "__main__":
+    main()
