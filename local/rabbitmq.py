@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -99,13 +98,12 @@ class Management:
         """Makes or changes a user."""
         self.call("PUT", f"users/{quote(name, safe='')}", {"password": password, "tags": tags})
 
-    def add_vhost(self, name: str, users: Iterable[str] | None = None) -> None:
-        """Makes a vhost with our users' permissions in it (all services and the operator unless named)."""
-        names = [OPERATOR, *map(user_of, SERVICES)] if users is None else list(users)
+    def add_vhost(self, name: str, users: Iterable[str]) -> None:
+        """Makes a vhost with the users' permissions in it."""
         self.call(
             "POST",
             "definitions",
-            {"vhosts": [{"name": name}], "permissions": [permissions(user, name) for user in names]},
+            {"vhosts": [{"name": name}], "permissions": [permissions(user, name) for user in users]},
         )
 
     def delete_vhost(self, name: str) -> None:
@@ -129,9 +127,10 @@ def permissions(user: str, vhost: str) -> dict[str, str]:
     A service declares and reads its own queues and the shared `portal.*` names, and publishes to those and to the default
     exchange. The last reaches every queue (RPC needs it): forged commands are stopped by `user_id`, not here.
     """
-    if user == OPERATOR:
+    service = user.removeprefix("portal_")
+    if service not in SERVICES:  # the operator, or another administrator
         return {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
-    own = rf"portal\..*|{re.escape(user.removeprefix('portal_'))}\..*"
+    own = rf"portal\..*|{service}\..*"
     return {
         "user": user,
         "vhost": vhost,

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from local import install, postgres, rabbitmq
 from local.children import free_port
-from local.rabbitmq import OPERATOR, SERVICES, Management, RabbitMQ, user_of
+from local.rabbitmq import SERVICES, Management, RabbitMQ, user_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Vhost:
 
     @property
     def operator_url(self) -> str:
-        """The URL of the user who may do everything: for tests that look on or forge."""
-        return self._url(OPERATOR)
+        """The URL of the administrator, who may do everything: for tests that look on or forge."""
+        return self._url(self.management.user)
 
     def _url(self, user: str) -> str:
         return f"amqp://{user}:{quote(self.passwords[user], safe='')}@{self.host}:{self.port}/{self.name}"
@@ -51,7 +51,7 @@ class Broker:
     def fresh_vhost(self) -> Iterator[Vhost]:
         """A vhost with a random name (a name used again can meet a ruined queue of a killed node)."""
         name = f"test-{secrets.token_hex(6)}"
-        self.management.add_vhost(name)
+        self.management.add_vhost(name, self.passwords)
         try:
             yield Vhost(name, self.host, self.port, self.passwords, self.management)
         finally:
@@ -138,11 +138,13 @@ def broker() -> Iterator[Broker]:
 
 
 def foreign_broker(host: str, port: int, management: Management) -> Broker:
-    """A broker that somebody else started: our users are made on it with a password that two runs at once agree on."""
-    names = [OPERATOR, *map(user_of, SERVICES)]
-    passwords = dict.fromkeys(names, "portal-test")
+    """A broker for tests that somebody else started, known by its administrator.
+
+    The services' users are made on it, or get this password: two test runs at once agree on it, a broker in use would not.
+    """
+    passwords = dict.fromkeys(map(user_of, SERVICES), "portal-test")
     management.call("POST", "definitions", {"users": rabbitmq.definitions(passwords)["users"]})
-    return Broker(host, port, passwords, management)
+    return Broker(host, port, passwords | {management.user: management.password}, management)
 
 
 def _installed(package: str) -> bool:
