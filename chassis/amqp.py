@@ -1,0 +1,188 @@
+"""Our own publishing connection: confirms, returns, and the replies to what we ask.
+
+Consuming goes through FastStream on a connection of its own, because the broker stops reading from a connection that
+publishes when its memory runs short, and consumers must go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+import aiormq
+from aiormq import spec
+from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from aiormq.channel import Channel
+
+log = logging.getLogger("portal.amqp")
+
+Properties = spec.Basic.Properties
+
+
+class BrokerUnavailable(Exception):  # noqa: N818 - it is a state of affairs, and callers read it as one
+    """There is no connection: nothing was sent."""
+
+
+class Unroutable(Exception):  # noqa: N818 - the same
+    """The broker has no queue for it: nothing was kept."""
+
+
+class Unconfirmed(Exception):  # noqa: N818 - the same
+    """It was sent, and the connection ended before the broker's word. It may or may not have arrived."""
+
+
+class Link:
+    """One connection that comes back by itself. `on_reply` gets the replies to requests sent from here."""
+
+    def __init__(self, url: str, name: str, *, on_reply: Callable[[DeliveredMessage], None] | None = None) -> None:
+        self.url = url
+        self.name = name
+        self.user = ""
+        self.blocked = False
+        self.on_lost: list[Callable[[], None]] = []
+        self._on_reply = on_reply
+        self._connection: AbstractConnection | None = None
+        self._confirmed: AbstractChannel | None = None
+        self._fast: AbstractChannel | None = None
+        self._probe: AbstractChannel | None = None
+        self._ready = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._keeper = asyncio.create_task(self._keep(), name=f"link-{self.name}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._connection is not None and not self._connection.is_closed:
+            await asyncio.wait({asyncio.ensure_future(self._connection.close())}, timeout=2)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a message could be sent right now."""
+        return self._ready.is_set()
+
+    async def until_connected(self, timeout: float) -> None:
+        """Wait for the connection. Raises BrokerUnavailable after `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._ready.wait()
+        except TimeoutError:
+            raise BrokerUnavailable(f"No connection to the broker for {timeout} s.") from None
+
+    async def _keep(self) -> None:
+        pause = 0.1
+        while True:
+            try:
+                async with asyncio.timeout(10):
+                    closing = await self._connect()
+                pause = 0.1
+                self._ready.set()
+                log.info("Connected to the broker.", extra={"link": self.name})
+                await asyncio.wait({closing})
+                log.warning("The connection to the broker was lost.", extra={"link": self.name})
+            except (aiormq.AMQPError, OSError, TimeoutError) as refused:
+                log.warning("The broker cannot be reached.", extra={"link": self.name, "error": repr(refused)})
+            finally:
+                self._ready.clear()
+                for tell in self.on_lost:
+                    tell()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    async def _connect(self) -> asyncio.Future[object]:
+        connection = await aiormq.connect(self.url)
+        self._connection = connection
+        self.user = str(connection.url.user or "guest")
+        self._confirmed = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._fast = await connection.channel(publisher_confirms=False)
+        self._probe = None
+        if self._on_reply is not None:
+            tell = self._on_reply
+
+            async def receive(message: DeliveredMessage) -> None:
+                tell(message)
+
+            await self._confirmed.basic_consume("amq.rabbitmq.reply-to", receive, no_ack=True)
+        loop = asyncio.get_running_loop()
+        lost: asyncio.Future[object] = loop.create_future()
+
+        def tell_lost(_: object) -> None:
+            if not lost.done():
+                lost.set_result(None)
+
+        connection.closing.add_done_callback(tell_lost)
+        # A channel that the broker closes alone (a precondition, a permission) would leave us half deaf: start over.
+        for channel in (self._confirmed, self._fast):
+            channel.closing.add_done_callback(tell_lost)
+        lost.add_done_callback(lambda _: asyncio.ensure_future(_close(connection)))
+        return lost
+
+    async def publish(
+        self, body: bytes, *, exchange: str, routing_key: str, properties: Properties, mandatory: bool = True
+    ) -> None:
+        """Publish and wait for the broker's word. Raises BrokerUnavailable, Unroutable or Unconfirmed."""
+        channel = self._confirmed
+        if channel is None or not self._ready.is_set():
+            raise BrokerUnavailable("There is no connection to the broker.")
+        properties.user_id = self.user
+        try:
+            await channel.basic_publish(
+                body, exchange=exchange, routing_key=routing_key, properties=properties, mandatory=mandatory
+            )
+        except aiormq.exceptions.PublishError as returned:
+            raise Unroutable(f"No queue for {routing_key} on {exchange or 'the default exchange'}.") from returned
+        except aiormq.exceptions.DeliveryError as refused:
+            raise BrokerUnavailable("The broker refused the message.") from refused
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise Unconfirmed("The connection ended before the broker confirmed.") from None
+        except (aiormq.AMQPError, ConnectionError, OSError, RuntimeError) as cut:
+            raise Unconfirmed("The connection ended before the broker confirmed.") from cut
+
+    async def publish_fast(self, body: bytes, *, routing_key: str, properties: Properties) -> None:
+        """Publish to the default exchange without waiting for a word: replies, whose asker has a deadline anyway."""
+        channel = self._fast
+        if not isinstance(channel, Channel) or not self._ready.is_set():
+            raise BrokerUnavailable("There is no connection to the broker.")
+        properties.user_id = self.user
+        try:
+            await channel.basic_publish(body, exchange="", routing_key=routing_key, properties=properties, wait=False)
+        except (aiormq.AMQPError, ConnectionError, OSError, RuntimeError) as cut:
+            raise Unconfirmed("The connection ended while replying.") from cut
+
+    async def consumers(self, queue: str) -> int:
+        """How many consumers a queue has; 0 when there is no such queue."""
+        if self._connection is None or not self._ready.is_set():
+            raise BrokerUnavailable("There is no connection to the broker.")
+        try:
+            if self._probe is None or self._probe.is_closed:
+                self._probe = await self._connection.channel(publisher_confirms=False)
+            declared = await self._probe.queue_declare(queue, passive=True)
+        except aiormq.exceptions.ChannelNotFoundEntity:
+            return 0
+        except (aiormq.AMQPError, ConnectionError, OSError, RuntimeError) as cut:
+            raise BrokerUnavailable("The broker went away.") from cut
+        return declared.consumer_count or 0
+
+    async def using_channel(self, work: Callable[[AbstractChannel], Awaitable[None]]) -> None:
+        """Run `work` on a fresh channel of this connection; for topology and the dead-letter tool."""
+        await self.until_connected(10)
+        assert self._connection is not None
+        channel = await self._connection.channel(publisher_confirms=True)
+        try:
+            await work(channel)
+        finally:
+            if not channel.is_closed:
+                await channel.close()
+
+
+async def _close(connection: AbstractConnection) -> None:
+    if not connection.is_closed:
+        await asyncio.wait({asyncio.ensure_future(connection.close())}, timeout=2)
