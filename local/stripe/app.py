@@ -1,0 +1,50 @@
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+import local.stripe.resources  # noqa: F401 - fills the table of operations
+from local.stripe.api import answer_api
+from local.stripe.checkout_page import pages
+from local.stripe.control import control_room
+from local.stripe.sandbox import open_sandbox
+from local.stripe.settings import Settings
+
+_log = logging.getLogger("stripe.api")
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """The sandbox as an ASGI application; everything it keeps lies in `settings.data`."""
+    sandbox = open_sandbox(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(sandbox.deliverer.run()), asyncio.create_task(sandbox.watch_expiry())]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await sandbox.deliverer.close()
+        sandbox.store.close()
+
+    app = FastAPI(title="Stripe sandbox", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.api_route("/v1/{path:path}", methods=["GET", "POST", "DELETE", "PUT", "PATCH"])
+    async def api(request: Request) -> Response:
+        started = time.perf_counter()
+        response = await answer_api(sandbox, request)
+        took = (time.perf_counter() - started) * 1000
+        _log.info("%s %s -> %s (%.0f ms)", request.method, request.url.path, response.status_code, took)
+        return response
+
+    app.include_router(control_room(sandbox))
+    app.include_router(pages(sandbox))
+    return app

@@ -1,0 +1,19 @@
+"""A response that never comes: the connection is reset under the client's feet."""
+
+import asyncio
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+
+class Cut(Response):
+    """Resets the TCP connection instead of answering."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Aborts the transport under uvicorn's request cycle; ASGI itself has no message for it."""
+        cycle = getattr(receive, "__self__", None)
+        if cycle is None:
+            raise RuntimeError("the server's receive() is not bound to a request cycle: the reset fault needs uvicorn")
+        cycle.transport.abort()
+        while not cycle.disconnected:  # else uvicorn complains about, and answers, an application that said nothing
+            await asyncio.sleep(0)

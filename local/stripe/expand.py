@@ -1,0 +1,72 @@
+"""`expand`: ids replaced by their objects, and lists that are left out by default. What is expandable is read from the
+annotations of the SDK's resource classes.
+"""
+
+from collections.abc import Callable
+from typing import Any, ForwardRef, get_args
+
+import stripe
+from stripe.checkout import Session
+
+from local.stripe.errors import InvalidParameterError
+from local.stripe.work import Work
+
+Json = dict[str, Any]
+
+_CLASSES: dict[str, type] = {
+    "checkout.session": Session,
+    "customer": stripe.Customer,
+    "payment_intent": stripe.PaymentIntent,
+    "payment_method": stripe.PaymentMethod,
+    "charge": stripe.Charge,
+    "refund": stripe.Refund,
+}
+# Lists that Stripe leaves out of an object until asked for: (kind, field) → how to make the list.
+LEFT_OUT: dict[tuple[str, str], Callable[[Work, Json], Json]] = {}
+_DEEPEST = 4
+
+
+def _is_expandable(kind: str, name: str) -> bool:
+    """Whether the SDK says `Optional[ExpandableField["Other"]]`, which is `str | Other | None`."""
+    annotation = getattr(_CLASSES.get(kind), "__annotations__", {}).get(name)
+    options = get_args(annotation)
+    return str in options and any(isinstance(option, ForwardRef | type) and option is not str for option in options[:2])
+
+
+def expand(work: Work, body: Json, paths: list[str]) -> Json:
+    """The response with every path expanded, e.g. `payment_intent.latest_charge` or, in a list, `data.customer`.
+
+    Raises:
+        InvalidParameterError: a property that cannot be expanded, or more than four levels.
+    """
+    for path in paths:
+        steps = path.split(".")
+        if len(steps) > _DEEPEST + (steps[0] == "data"):
+            raise InvalidParameterError(
+                f"You cannot expand more than {_DEEPEST} levels of a property. Property: {path}", param="expand"
+            )
+        _expand_steps(work, body, steps, path)
+    return body
+
+
+def _expand_steps(work: Work, body: Json, steps: list[str], path: str) -> None:
+    if not steps:
+        return
+    if body.get("object") == "list" and steps[0] == "data":
+        for item in body["data"]:
+            _expand_steps(work, item, steps[1:], path)
+        return
+    name, rest = steps[0], steps[1:]
+    kind = body.get("object", "")
+    if (kind, name) in LEFT_OUT and name not in body:
+        body[name] = LEFT_OUT[kind, name](work, body)
+    value = body.get(name)
+    if isinstance(value, str) and _is_expandable(kind, name):
+        value = body[name] = work.store.find(work.account, value) or value
+    if isinstance(value, dict):
+        _expand_steps(work, value, rest, path)
+    elif value is not None or not _is_expandable(kind, name):
+        raise InvalidParameterError(
+            f"This property cannot be expanded ({path}). You may want to try expanding a parent property.",
+            param="expand",
+        )

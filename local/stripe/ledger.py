@@ -1,0 +1,51 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from local.stripe.store import Store
+
+Json = dict[str, Any]
+
+
+class Ledger:
+    """The file `ledger.jsonl`: one line per money movement, fsynced before the response that reports it.
+
+    A line: `{"seq", "time" (ISO 8601 UTC), "kind" ("charge.succeeded" | "refund.succeeded"), "payment_intent",
+    "charge", "refund", "checkout_session", "amount" (minor units), "currency" (lower case), "account" (null = the
+    platform), "metadata" (of the payment intent), "idempotency_key"}`. The numbers come from the database's
+    transaction, so a sandbox killed between commit and file writes the missing lines at its next start, each once.
+    """
+
+    def __init__(self, path: Path, store: Store) -> None:
+        self.path = path
+        self._store = store
+        self._written = self._last_number()
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Appends every committed line that the file does not have yet, and fsyncs."""
+        lines = self._store.ledger_after(self._written)
+        if not lines:
+            return
+        with self.path.open("a", encoding="utf-8") as file:
+            for line in lines:
+                file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._written = lines[-1]["seq"]
+
+    def read(self) -> list[Json]:
+        """Every line."""
+        return self._store.ledger_after(0)
+
+    def _last_number(self) -> int:
+        """The last whole line's number. A torn last line (killed while writing) is cut off, to be written again."""
+        if not self.path.exists():
+            return 0
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            os.truncate(self.path, len(whole))
+        lines = whole.splitlines()
+        return int(json.loads(lines[-1])["seq"]) if lines else 0

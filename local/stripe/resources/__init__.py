@@ -1,0 +1,23 @@
+"""Importing this package fills the table of operations."""
+
+from local.stripe.resources import (
+    charges,
+    checkout_sessions,
+    customers,
+    events,
+    payment_intents,
+    payment_methods,
+    refunds,
+    webhook_endpoints,
+)
+
+__all__ = [
+    "charges",
+    "checkout_sessions",
+    "customers",
+    "events",
+    "payment_intents",
+    "payment_methods",
+    "refunds",
+    "webhook_endpoints",
+]

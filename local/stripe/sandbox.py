@@ -1,0 +1,73 @@
+"""The running sandbox: what requests, pages and the control room share."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from local.stripe.checkout import expire
+from local.stripe.faults import Faults
+from local.stripe.ledger import Ledger
+from local.stripe.settings import Settings
+from local.stripe.store import Store
+from local.stripe.webhooks import Deliverer
+from local.stripe.work import WebhookBehaviour, Work
+
+
+@dataclass
+class Sandbox:
+    """One sandbox: its store, its faults, its webhooks.
+
+    Attributes:
+        in_flight: idempotency keys being executed now, per account; in memory, since a crash ends the execution too.
+        clock_offset: seconds the sandbox's clock was turned forward, for expiry and idempotency's 24 hours.
+    """
+
+    settings: Settings
+    store: Store
+    ledger: Ledger
+    deliverer: Deliverer
+    webhooks: WebhookBehaviour
+    faults: Faults = field(default_factory=Faults)
+    in_flight: set[tuple[str, str]] = field(default_factory=set)
+    clock_offset: int = 0
+
+    def now(self) -> int:
+        """The sandbox's time, Unix seconds."""
+        return int(time.time()) + self.clock_offset
+
+    def work(self, account: str, *, request_id: str | None = None, idempotency_key: str | None = None) -> Work:
+        """A unit of work for an account."""
+        return Work(self.store, self.settings, self.webhooks, account, self.now(), request_id, idempotency_key)
+
+    def expire_due(self) -> None:
+        """Expires every open session past its time. Called before anything looks at one, and every second."""
+        for account, session_id in self.store.open_sessions_due(self.now()):
+            work = self.work(account)
+            with self.store.transaction():
+                expire(work, work.fetch("checkout.session", session_id, "session"))
+            self.deliverer.wake()
+
+    async def watch_expiry(self) -> None:
+        """Expires sessions for ever."""
+        while True:
+            self.expire_due()
+            await asyncio.sleep(1.0)
+
+    async def after_commit(self, work: Work) -> None:
+        """Everything a commit owes before its response: the ledger's file, and the webhooks' start."""
+        self.ledger.catch_up()
+        if not work.emitted:
+            return
+        if self.webhooks.before_response:
+            await self.deliverer.deliver_due(timeout=5.0)
+        else:
+            self.deliverer.wake()
+
+
+def open_sandbox(settings: Settings) -> Sandbox:
+    """Opens the data folder, making it when needed."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    store = Store(settings.data / "sandbox.sqlite3")
+    webhooks = WebhookBehaviour()
+    ledger = Ledger(settings.data / "ledger.jsonl", store)
+    return Sandbox(settings, store, ledger, Deliverer(store, settings, webhooks), webhooks)
