@@ -1,7 +1,6 @@
 """Installs the Debian packages the laptop needs, without starting their system services.
 
-`python -m local.install` for `make up`; `python -m local.install --tests` adds what only tests need. Uses the standard
-library alone, so that it also runs before the virtual environment exists.
+`python -m local.install` for `make up`; `python -m local.install --tests` adds what only tests need.
 """
 
 import argparse

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -16,10 +17,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import contracts.billing
+import contracts.identity
+import contracts.notifications
+import contracts.todos  # noqa: F401 - importing an owner's file registers its messages
+from contracts.message import EVENTS, NOUNS, SERVICES, fact_queue, follower_queue
 from local.binaries import find
 from local.children import LOOPBACK, free_port, port_is_free, stop, wait_until, with_parent
 
-SERVICES = ("identity", "billing", "notifications", "todos", "gateway")
 OPERATOR = "portal_operator"
 VHOST = "portal"
 # Constant: a node's data belongs to its name. Own epmd and own ports keep equal names apart.
@@ -124,13 +129,16 @@ def user_of(service: str) -> str:
 def permissions(user: str, vhost: str) -> dict[str, str]:
     """A user's permissions as a definitions entry.
 
-    A service declares and reads its own queues and the shared `portal.*` names, and publishes to those and to the default
-    exchange. The last reaches every queue (RPC needs it): forged commands are stopped by `user_id`, not here.
+    A service declares, fills and reads its own queues, the shared `portal.*` names and the event queues of others that its
+    own events feed (it declares those, so that nothing it says is lost before they first start). It publishes to the
+    default exchange too, which reaches every queue (RPC needs it): forged commands are stopped by `user_id`, not here.
+    It cannot read anyone's commands: passwords travel in some.
     """
     service = user.removeprefix("portal_")
     if service not in SERVICES:  # the operator, or another administrator
         return {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
-    own = rf"portal\..*|{service}\..*"
+    fed = "".join(f"|{re.escape(queue)}" for queue in sorted(_fed_by(service)))
+    own = rf"portal\..*|{service}\..*{fed}"
     return {
         "user": user,
         "vhost": vhost,
@@ -138,6 +146,21 @@ def permissions(user: str, vhost: str) -> dict[str, str]:
         "write": rf"^({own}|amq\.default)$",
         "read": f"^({own})$",
     }
+
+
+def _fed_by(service: str) -> set[str]:
+    """The event queues of other services that this service's events go to, by the contracts."""
+    own = f"{service}."
+    followers = {
+        follower_queue(other, state)
+        for noun, state in NOUNS.items()
+        if noun.startswith(own)
+        for other in state.followed_by
+    }
+    facts = {
+        fact_queue(other, event) for kind, event in EVENTS.items() if kind.startswith(own) for other in event.handled_by
+    }
+    return {queue for queue in followers | facts if not queue.startswith(own)}
 
 
 def definitions(passwords: Mapping[str, str], vhost: str = VHOST) -> dict[str, Any]:
@@ -201,8 +224,8 @@ def prepare(data: Path) -> None:
         names = [OPERATOR, *map(user_of, SERVICES)]
         _write_private(data / "passwords.json", json.dumps({name: secrets.token_urlsafe(18) for name in names}))
     passwords = json.loads((data / "passwords.json").read_text())
-    if not (data / "definitions.json").exists():
-        _write_private(data / "definitions.json", json.dumps(definitions(passwords)))
+    # Written at each start: the permissions follow the contracts, and RabbitMQ imports them at each boot.
+    _write_private(data / "definitions.json", json.dumps(definitions(passwords)))
     cookie = data / ".erlang.cookie"
     if not cookie.exists():
         _write_private(cookie, secrets.token_hex(20))
@@ -216,23 +239,34 @@ def prepare(data: Path) -> None:
 
 
 def launch(data: Path, port: int) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
-    """Starts epmd and the node without waiting. Call it from the main thread (see `with_parent`).
+    """Starts epmd and the node without waiting; returns both."""
+    return launch_epmd(data), launch_node(data, port)
 
-    Returns:
-        epmd and the node.
-    """
-    ports = _ports(data)
-    _write_configuration(data, port, ports)
-    environment = _environment(data, ports)
-    options: dict[str, Any] = {"env": environment, "cwd": data, "stdin": subprocess.DEVNULL, "start_new_session": True}
+
+def launch_epmd(data: Path) -> subprocess.Popen[bytes]:
+    """Erlang's name server of this node alone, in the foreground: the node would leave a daemon behind for ever."""
+    epmd = str(find("epmd", "PORTAL_ERLANG_BIN", ["/usr/lib/erlang/erts-*/bin/epmd"]))
+    command = [epmd, "-port", str(_ports(data)["epmd"]), "-address", LOOPBACK]
+    return _launch(data, with_parent(command, signal.SIGKILL))
+
+
+def launch_node(data: Path, port: int) -> subprocess.Popen[bytes]:
+    """Starts the node without waiting; its log is `data/log`. Call it from the main thread (see `with_parent`)."""
+    _write_configuration(data, port, _ports(data))
+    return _launch(data, with_parent([str(data / "home" / "sbin" / "rabbitmq-server")], signal.SIGTERM))
+
+
+def _launch(data: Path, command: list[str]) -> subprocess.Popen[bytes]:
     with (data / "log").open("ab") as log:
-        options |= {"stdout": log, "stderr": subprocess.STDOUT}
-        # Ours in the foreground; otherwise the node would leave an epmd daemon behind for ever.
-        epmd_command = [str(find("epmd", "PORTAL_ERLANG_BIN", ["/usr/lib/erlang/erts-*/bin/epmd"]))]
-        epmd_command += ["-port", str(ports["epmd"]), "-address", LOOPBACK]
-        epmd = subprocess.Popen(with_parent(epmd_command, signal.SIGKILL), **options)
-        server = [str(data / "home" / "sbin" / "rabbitmq-server")]
-        return epmd, subprocess.Popen(with_parent(server, signal.SIGTERM), **options)
+        return subprocess.Popen(
+            command,
+            env=_environment(data, _ports(data)),
+            cwd=data,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C on the terminal must reach the supervisor alone
+        )
 
 
 def wait(node: RabbitMQ, timeout: float = 60) -> None:

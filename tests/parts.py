@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from contracts.message import SERVICES
 from local import install, postgres, rabbitmq
 from local.children import free_port
-from local.rabbitmq import SERVICES, Management, RabbitMQ, user_of
+from local.rabbitmq import Management, RabbitMQ, user_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import aio_pika
 import aio_pika.exceptions
+import aiormq
 import aiormq.exceptions
 import psycopg
 import pytest
 
+from chassis import topology
+from contracts.message import SERVICES, Service
 from local import install, postgres
 from local.children import free_port
 from local.postgres import Postgres
@@ -125,3 +128,24 @@ def test_a_vhost_is_gone_after_its_test(amqp: parts.Broker) -> None:
 
 def test_the_installer_finds_both_servers_here() -> None:
     assert {"postgresql", "rabbitmq-server"}.isdisjoint(install.missing(tests=False))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_each_services_user_may_declare_the_topology_of_its_service(vhost: parts.Vhost, service: Service) -> None:
+    connection = await aiormq.connect(vhost.url(service))
+    await topology.declare(await connection.channel(), service)
+    await connection.close()
+    declared = {queue["name"] for queue in vhost.management.call("GET", f"queues/{vhost.name}")}
+    assert {queue.name for queue in topology.queues(service)} <= declared
+
+
+async def test_no_service_reads_the_commands_of_another(vhost: parts.Vhost) -> None:
+    owner = await aio_pika.connect(vhost.url("identity"))
+    async with owner:
+        channel = await owner.channel()
+        await channel.declare_queue("identity.sign_in", durable=True)
+        stranger = await aio_pika.connect(vhost.url("todos"))
+        async with stranger:
+            other = await stranger.channel()
+            with pytest.raises(aiormq.exceptions.ChannelAccessRefused, match=r"access to queue 'identity\.sign_in'"):
+                await (await other.get_queue("identity.sign_in", ensure=False)).get()
