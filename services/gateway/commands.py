@@ -1,0 +1,119 @@
+"""The one way out: a command or question to the owner of a noun, and its answer into our read model before we reply."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from uuid import UUID, uuid5
+
+import asyncpg
+from fastapi import Request
+
+from chassis.database import Cause
+from chassis.ids import new_id
+from chassis.telemetry import traceparent
+from contracts.identity import Customer, Merchant
+from contracts.message import Actor, Command, MerchantId, NotAccepted, Question, Reply, State
+from services.gateway import readmodel
+from services.gateway.security import current_session
+from services.gateway.settings import Settings
+
+log = logging.getLogger("portal.gateway")
+
+R = TypeVar("R")
+
+_PUBLIC = UUID("6f0b5b62-9a0e-4c53-9f4e-3d6c5f1c8a10")
+
+
+def bearer_of(secret: str) -> Actor:
+    """The actor *public*: whoever holds a pay link or an invitation, told apart from other holders by its hash alone."""
+    return Actor(kind="public", id=uuid5(_PUBLIC, hashlib.sha256(secret.encode()).hexdigest()))
+
+
+async def send(
+    request: Request,
+    command: Command[R],
+    *,
+    id: str | None,  # noqa: A002 - the command's id is what it is
+    known: Sequence[tuple[type[State], UUID]] = (),
+    public: Actor | None = None,
+    merchant_id: MerchantId | None = None,
+) -> R:
+    """Send a command on behalf of whoever asks, and return its result once our own pages would show it.
+
+    `id` makes it repeatable: the same id gets the first reply again (from a form: its hidden field; from the API:
+    `Idempotency-Key`). The merchant's and (by `command.customer_id`) the customer's state go along so that the owner
+    knows what we know; `known` adds others, `(Invoice, invoice_id)`. `public` (see `bearer_of`) with `merchant_id`
+    stands in for a session on pages that need none.
+
+    Raises the owner's refusals; NotAccepted within two seconds when it could not be taken; OutcomeUnknown when it was
+    taken but not answered: the same id may be sent again.
+    """
+    runtime, settings = request.app.state.runtime, request.app.state.settings
+    cause = await _cause(request, id, public, merchant_id)
+    copies = await _known(request, command, cause, known)
+    limit = _limit(request, settings)
+    if limit.taken >= settings.commands_at_once:
+        raise NotAccepted("There is too much to do at this moment. Nothing has been changed.", retry_after=1)
+    limit.taken += 1
+    try:
+        reply: Reply[R] = await runtime.rpc.ask(command, cause, id=cause.message_id, known=copies)
+    finally:
+        limit.taken -= 1
+    try:
+        async with runtime.db.transaction(cause) as tx:
+            await readmodel.apply(tx, reply.changed)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        # It IS done, and our followers will hear of it too: saying that it failed would be a lie.
+        log.exception(
+            "A command's changes could not be written to the read model.", extra={"command": cause.message_id}
+        )
+    return reply.result
+
+
+async def ask(
+    request: Request,
+    question: Question[R],
+    *,
+    public: Actor | None = None,
+    merchant_id: MerchantId | None = None,
+) -> R:
+    """Ask a question on behalf of whoever asks. Raises the owner's refusals, NotAccepted, OutcomeUnknown."""
+    cause = await _cause(request, None, public, merchant_id)
+    reply: Reply[R] = await request.app.state.runtime.rpc.ask(question, cause, id=cause.message_id)
+    return reply.result
+
+
+class _Limit:
+    """How many commands of this process are under way."""
+
+    taken = 0
+
+
+def _limit(request: Request, settings: Settings) -> _Limit:
+    state = request.app.state
+    if not hasattr(state, "commands_under_way"):
+        state.commands_under_way = _Limit()
+    limit: _Limit = state.commands_under_way
+    return limit
+
+
+async def _cause(request: Request, id_: str | None, public: Actor | None, merchant_id: MerchantId | None) -> Cause:
+    session = await current_session(request) if public is None else None
+    actor = public or (session.actor if session else Actor(kind="public"))
+    merchant = merchant_id or actor.merchant_id
+    return Cause(actor, merchant, id_ or str(new_id()), str(new_id()), None, traceparent())
+
+
+async def _known(
+    request: Request, command: Command[Any], cause: Cause, more: Sequence[tuple[type[State], UUID]]
+) -> tuple[Any, ...]:
+    if cause.merchant_id is None or command.owner() == "identity":
+        return ()
+    wanted: list[tuple[type[State], UUID]] = [(Merchant, cause.merchant_id)]
+    customer_id = getattr(command, "customer_id", None) or cause.actor.customer_id
+    if customer_id is not None:
+        wanted.append((Customer, customer_id))
+    return await readmodel.known(request.app.state.runtime.db, cause.merchant_id, [*wanted, *more])

@@ -1,0 +1,39 @@
+"""Everything that pages and the API show, read from our own tables. Nothing in here ever leaves this process."""
+
+from .applying import apply, applied
+from .customers import customer, customers, invitations
+from .homes import ConsoleHome, DayIncome, Outstanding, PortalHome, console_home, portal_home
+from .invoices import invoice, invoice_by_link, invoices, payments
+from .lists import Page, Reader
+from .mails import mails_about
+from .merchants import known, logo, merchant
+from .timeline import Entry, timeline
+from .todos import todo, todos
+
+__all__ = [
+    "ConsoleHome",
+    "DayIncome",
+    "Entry",
+    "Outstanding",
+    "Page",
+    "PortalHome",
+    "Reader",
+    "applied",
+    "apply",
+    "console_home",
+    "customer",
+    "customers",
+    "invitations",
+    "invoice",
+    "invoice_by_link",
+    "invoices",
+    "known",
+    "logo",
+    "mails_about",
+    "merchant",
+    "payments",
+    "portal_home",
+    "timeline",
+    "todo",
+    "todos",
+]

@@ -1,0 +1,97 @@
+"""What happened to a customer, read off the envelopes of events: what, when, by whom, and because of what."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.gateway.domain import Viewer
+from services.gateway.readmodel.lists import PAGE, Page, Reader, cut, from_cursor
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The event that this one follows from."""
+
+    type: str
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that happened. `type` is the event's (`billing.invoice.paid.v1`), `subject_id` what it happened to.
+
+    `about` are the few facts a sentence needs: `number`, `amount` (minor units), `currency`, `title`, `email`,
+    `template`, `status`, `reason`, `origin`, as far as the noun has them. `actor_name` is None for the system and for
+    whoever held a pay link (`actor_kind` tells). `because` is the event that caused it; None when a person did.
+    """
+
+    id: str
+    at: datetime
+    type: str
+    subject_id: UUID
+    customer_id: UUID | None
+    actor_kind: str
+    actor_id: UUID | None
+    actor_name: str | None
+    about: dict[str, Any] = field(default_factory=dict)
+    because: Cause | None = None
+
+
+_BEGIN = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
+
+
+async def timeline(
+    db: Reader,
+    viewer: Viewer,
+    *,
+    customer_id: UUID | None = None,
+    cursor: str | None = None,
+    limit: int = PAGE,
+) -> Page[Entry]:
+    """What happened lately, newest first: to a customer, or (members) to the merchant's customers altogether.
+
+    Members are not told of private to-dos, contacts not of drafts, mails and invitations.
+    """
+    owner = viewer.customer_id or customer_id
+    before = from_cursor(cursor, "timeline", datetime, str) or [_BEGIN, ""]
+    scope = "t.customer_id = $2" if owner else "$2::uuid IS NULL"
+    side = "members" if viewer.is_member else "contacts"
+    rows = await db.fetch(
+        f"""
+        SELECT t.event_id, t.at, t.type, t.subject_id, t.customer_id, t.actor_kind, t.actor_id, t.about,
+               p.state->>'name' AS actor_name, c.type AS because_type, c.about AS because_about
+        FROM timeline AS t
+        LEFT JOIN copy_person AS p ON p.id = t.actor_id
+        LEFT JOIN timeline AS c ON c.event_id = t.causation_id AND c.{side}
+        WHERE t.merchant_id = $1 AND {scope} AND t.{side} AND (t.at, t.event_id) < ($3, $4)
+          AND (t.noun <> 'todos.todo' OR EXISTS (
+                SELECT FROM copy_todo AS o WHERE o.id = t.subject_id AND NOT o.deleted
+                AND ({"o.members_may_see" if viewer.is_member else "TRUE"})))
+        ORDER BY t.at DESC, t.event_id DESC LIMIT $5
+        """,  # noqa: S608 - texts of this file alone
+        viewer.merchant_id,
+        owner,
+        *before,
+        limit + 1,
+    )
+    return cut(rows, limit, _entry, "timeline", lambda row: [row["at"], row["event_id"]])
+
+
+def _entry(row: Any) -> Entry:
+    because = Cause(row["because_type"], json.loads(row["because_about"])) if row["because_type"] else None
+    return Entry(
+        id=row["event_id"],
+        at=row["at"],
+        type=row["type"],
+        subject_id=row["subject_id"],
+        customer_id=row["customer_id"],
+        actor_kind=row["actor_kind"],
+        actor_id=row["actor_id"],
+        actor_name=row["actor_name"],
+        about=json.loads(row["about"]),
+        because=because,
+    )

@@ -1,0 +1,57 @@
+"""Who is asking, and whether we believe it: sessions, cookies, CSRF tokens, headers."""
+
+from .doors import (
+    CsrfRefused,
+    SignInRequired,
+    WrongAccount,
+    check_csrf,
+    clear_session_cookie,
+    csrf_token,
+    current_session,
+    require_contact,
+    require_member,
+    require_session,
+    set_session_cookie,
+    sign_in,
+    sign_out,
+    switch_account,
+)
+from .headers import SecurityHeaders
+from .sessions import (
+    ENDED,
+    Account,
+    OwnSession,
+    Session,
+    end_sessions_of,
+    forget_dead_sessions,
+    list_sessions,
+    revoke_session,
+    session_still_holds,
+)
+
+__all__ = [
+    "ENDED",
+    "Account",
+    "CsrfRefused",
+    "OwnSession",
+    "SecurityHeaders",
+    "Session",
+    "SignInRequired",
+    "WrongAccount",
+    "check_csrf",
+    "clear_session_cookie",
+    "csrf_token",
+    "current_session",
+    "end_sessions_of",
+    "forget_dead_sessions",
+    "list_sessions",
+    "require_contact",
+    "require_member",
+    "require_session",
+    "revoke_session",
+    "session_still_holds",
+    "set_session_cookie",
+    "sign_in",
+    "sign_out",
+    "switch_account",
+]

@@ -1,0 +1,67 @@
+"""What the gateway reads from its environment."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from chassis.settings import ServiceSettings
+
+HOSTED_CHECKOUT = "https://checkout.stripe.com"
+
+
+class Settings(ServiceSettings):
+    """The gateway's own variables, beside those of every service.
+
+    `cors_origins`: origins that may use the API from a browser, separated by commas. `stripe_api_base`, when set, is the
+    sandbox, whose hosted pages the browser is sent to. `commands_at_once`: more are refused with 503.
+    """
+
+    cors_origins: str = ""
+    stripe_api_base: str = Field(default="", validation_alias="STRIPE_API_BASE")
+    commands_at_once: int = Field(default=64, ge=1)
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _cookies_are_safe(self) -> Self:
+        url = urlsplit(self.public_url)
+        if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or "")):
+            return self
+        raise ValueError(
+            f"PORTAL_PUBLIC_URL is {self.public_url}: sessions are kept in cookies that only https may carry. "
+            "Use an https:// address (or http://127.0.0.1 on this machine alone)."
+        )
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach us over https."""
+        return self.public_url.startswith("https://")
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """The other origins whose pages may call the API."""
+        return [origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @property
+    def checkout_origins(self) -> tuple[str, ...]:
+        """Where a form's POST may lead after our redirect: the hosted payment page."""
+        if not self.stripe_api_base:
+            return (HOSTED_CHECKOUT,)
+        base = urlsplit(self.stripe_api_base)
+        return (f"{base.scheme}://{base.netloc}",)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
