@@ -181,6 +181,11 @@ class MemberAdded(Event[Member]):
     """A person joined a merchant's team."""
 
 
+@event("identity.member.changed.v1")
+class MemberChanged(Event[Member]):
+    """What a member's place in a team says changed, such as the person's name."""
+
+
 @event("identity.customer.created.v1")
 class CustomerCreated(Event[Customer]):
     """A merchant added a customer."""
@@ -194,6 +199,11 @@ class CustomerChanged(Event[Customer]):
 @event("identity.contact.joined.v1")
 class ContactJoined(Event[Contact]):
     """A person accepted an invitation and may now use a customer's portal."""
+
+
+@event("identity.contact.changed.v1")
+class ContactChanged(Event[Contact]):
+    """What a contact's access to a portal says changed, such as the person's name."""
 
 
 @event("identity.invitation.sent.v1", handled_by=("notifications",))
