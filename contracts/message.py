@@ -97,13 +97,13 @@ class _Discreet(BaseModel):
 class Shape(_Discreet):
     """A part of a message. Readers ignore fields they do not know, so that owners may add optional ones."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class Strict(_Discreet):
     """Something that is sent to be carried out. An unknown field is refused: it would be silently left undone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Address(Shape):
@@ -281,8 +281,11 @@ class State(Shape):
     followed_by: ClassVar[tuple[Service, ...]]
 
     id: UUID
+    """The aggregate's id, a UUIDv7; the event's `subject`."""
     merchant_id: MerchantId | None
+    """The merchant whose data this is; null for what belongs to a person alone."""
     deleted: bool = False
+    """A tombstone: personal fields are null."""
 
     @classmethod
     def owner(cls) -> Service:

@@ -37,9 +37,13 @@ class TodoSubject(Shape):
 
     kind: Literal["invoice"]
     id: UUID
+    """The invoice's id."""
     label: str
+    """What people call it: the invoice's number."""
     amount: int | None = None
+    """What is due on it, in minor units of `currency`."""
     currency: str | None = None
+    """ISO 4217."""
 
 
 @noun("todos.todo", followed_by=("gateway",))
@@ -52,19 +56,33 @@ class Todo(State):
 
     merchant_id: MerchantId
     customer_id: CustomerId
+    """The customer who is to do it, and whose people see it."""
     origin: Literal["own", "assigned", "billing"]
+    """Who asks for it."""
     title: str | None
+    """One line, in English for billing ones (readers build their own from `subject`); null once deleted."""
     notes: str | None = None
+    """Several lines; null when there are none and once deleted."""
     due_on: date | None = None
+    """The day, in the customer's time zone, by which it should be done."""
     priority: Priority = "normal"
+    """How much it matters to whoever asks for it."""
     list: str | None = None
+    """The name of the list that its author put it on."""
     status: Literal["open", "done", "cancelled"]
+    """Where it stands."""
     shared: bool = False
+    """Whether the merchant sees a customer's own one."""
     created_by: str
+    """Who wrote it: a name; empty for billing ones and once deleted."""
     done_by: str | None = None
+    """Who completed it: a name; null unless done, and when the fact it waited for did it."""
     subject: TodoSubject | None = None
+    """What a billing one is about; null for the others."""
     created_at: AwareDatetime
+    """When it was made."""
     done_at: AwareDatetime | None = None
+    """When it was completed; null unless done."""
 
 
 @event("todos.todo.created.v1")
