@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Self
 
 import aiormq
@@ -171,16 +171,11 @@ class Link:
             raise BrokerUnavailable("The broker went away.") from cut
         return declared.consumer_count or 0
 
-    async def using_channel(self, work: Callable[[AbstractChannel], Awaitable[None]]) -> None:
-        """Run `work` on a fresh channel of this connection; for topology and the dead-letter tool."""
+    async def channel(self) -> AbstractChannel:
+        """A fresh channel of this connection, with confirms: for topology and the dead-letter tool. Close it."""
         await self.until_connected(10)
         assert self._connection is not None
-        channel = await self._connection.channel(publisher_confirms=True)
-        try:
-            await work(channel)
-        finally:
-            if not channel.is_closed:
-                await channel.close()
+        return await self._connection.channel(publisher_confirms=True)
 
 
 async def _close(connection: AbstractConnection) -> None:

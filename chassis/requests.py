@@ -36,7 +36,6 @@ from contracts.message import (
     Problem,
     Request,
     RequestEnvelope,
-    Service,
     secret_fields,
 )
 
@@ -89,6 +88,11 @@ class Work:
                 self.answer = await _store(tx, self.request, tx.answer[0], [*self.changed, *tx.announced])
         self._known_kept = True
         self.changed += tx.announced
+
+    def stored_answer(self) -> Answer:
+        """The reply that the last transaction stored."""
+        assert self.answer is not None, "A command ended without a stored reply."
+        return self.answer
 
 
 TxHandler = Callable[[Tx, C], Awaitable[Any]]
@@ -182,21 +186,19 @@ class Answerer:
     def __init__(
         self,
         db: Database,
-        service: Service,
         secret_key: str,
         commands: dict[type[Any], TxHandler[Any] | Steps[Any]],
         questions: dict[type[Any], WorkHandler[Any]],
     ) -> None:
         self.db = db
-        self.service: Service = service
         self._key = hashlib.sha256(b"command-body" + secret_key.encode()).digest()
         self._handlers: dict[str, TxHandler[Any] | Steps[Any]] = {}
         for request, handler in commands.items():
             if any(secret_fields(request.result_type())):
                 raise TypeError(f"{request.__name__} is answered with a secret, which may not be stored.")
             self._handlers[request.wire_type] = handler
-        for request, handler in questions.items():
-            self._handlers[request.wire_type] = Steps(handler)
+        for request, asked in questions.items():
+            self._handlers[request.wire_type] = Steps(asked)
 
     async def answer(self, body: bytes, deadline_ms: int | None = None) -> Answer | None:
         """The reply to one message; None when its asker has given up. Never raises for what a message may contain."""
@@ -226,7 +228,9 @@ class Answerer:
         )
         # Keyed, because a body may hold a password, and whoever reads the table must not be able to try words against it.
         digest = hmac.digest(self._key, encode(request.data.body), "sha256")
-        for attempt in range(1, _TRIES + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             work = Work(self.db, cause, request, REQUESTS[request.type].stored, digest)
             try:
                 return await self._once(work, command, handler)
@@ -241,23 +245,19 @@ class Answerer:
                 incident = str(new_id())
                 log.exception("A request failed.", extra={"incident": incident, "request": request.type})
                 return _refusal(Incident(f"Something went wrong. It is noted as {incident}.", incident=incident))
-        raise AssertionError("unreachable")
 
     async def _once(self, work: Work, command: Request[Any], handler: TxHandler[Any] | Steps[Any]) -> Answer:
         if isinstance(handler, Steps):
             result = await handler.run(work, command)
-            if work.answer is not None:
-                return work.answer
-            if work.stored:
+            if not work.stored:
+                return _success(work.request.type, result, work.changed)
+            if work.answer is None:
                 async with work.transaction() as tx:
                     tx.reply(result)
-                assert work.answer is not None
-                return work.answer
-            return _success(work.request.type, result, work.changed)
-        async with work.transaction() as tx:
-            tx.reply(await handler(tx, command))
-        assert work.answer is not None
-        return work.answer
+        else:
+            async with work.transaction() as tx:
+                tx.reply(await handler(tx, command))
+        return work.stored_answer()
 
     async def _refuse(self, work: Work, refused: Problem) -> Answer:
         """Store a refusal, so that a repeat gets the same one, unless it says to try again."""
