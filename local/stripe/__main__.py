@@ -13,10 +13,11 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         settings = Settings.from_environment()
+        app = make_app(settings)
     except RefusedSettingsError as refused:
         sys.exit(f"stripe sandbox: {refused}")
     uvicorn.run(
-        make_app(settings),
+        app,
         host="127.0.0.1",  # never reachable from outside: it would take anybody's test card as money
         port=settings.port,
         log_level="warning",

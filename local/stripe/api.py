@@ -55,6 +55,7 @@ async def answer_api(sandbox: Sandbox, request: Request) -> Response:
         headers["Original-Request"] = answer.original_request or answer.request_id
     if answer.original_request is not None:
         headers["Idempotent-Replayed"] = "true"
+    if answer.status >= 500:  # the key would only replay it
         headers["Stripe-Should-Retry"] = "false"
     return Response(answer.body, answer.status, headers, media_type="application/json")
 
@@ -69,7 +70,7 @@ async def _run(sandbox: Sandbox, request: Request, request_id: str, fault: Fault
     found = find_operation(request.method, request.url.path)
     if found is None:
         raise unrecognized_url(request.method, request.url.path)
-    encoded = (await request.body()).decode() if request.method == "POST" else request.url.query
+    encoded = (await request.body()).decode(errors="replace") if request.method == "POST" else request.url.query
     tree = decode_form(encoded)
     key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
     sandbox.expire_due()

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 import local.stripe.resources  # noqa: F401 - fills the table of operations
 from local.stripe.api import answer_api
-from local.stripe.checkout_page import pages
+from local.stripe.challenge_page import intent_challenge_routes, session_challenge_routes
+from local.stripe.checkout_page import checkout_routes
 from local.stripe.control import control_room
 from local.stripe.sandbox import open_sandbox
 from local.stripe.settings import Settings
@@ -46,5 +47,6 @@ def make_app(settings: Settings) -> FastAPI:
         return response
 
     app.include_router(control_room(sandbox))
-    app.include_router(pages(sandbox))
+    for routes in (checkout_routes, session_challenge_routes, intent_challenge_routes):
+        app.include_router(routes(sandbox))
     return app

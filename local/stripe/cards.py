@@ -88,8 +88,10 @@ BY_TOKEN = {card.token: card for card in CARDS}
 
 
 def card_of(number: str) -> TestCard:
-    """The test card with this number. Any other number is kept by its last four digits only, and every charge of it
-    declines: nobody's real card may lie in a sandbox's database.
+    """The test card with this number.
+
+    Any other number is kept by its last four digits only, and every charge of it declines: nobody's real card may lie
+    in a sandbox's database.
     """
     return _BY_NUMBER.get(number) or TestCard(number[-4:], "unknown", "", "is not a test card", UNLISTED)
 

@@ -1,6 +1,4 @@
-"""A Checkout Session's life after it is created: paid, declined, challenged, expired. Used by the hosted page, the API
-and the control room alike.
-"""
+"""A Checkout Session's life after it is created: paid, declined, challenged, expired."""
 
 from typing import Any
 
@@ -12,8 +10,9 @@ Json = dict[str, Any]
 
 
 def pay(work: Work, session: Json, details: CardDetails) -> Approval | Decline | Challenge:
-    """One press of the Pay button on an open session. A decline leaves the session open, the next try uses the same
-    PaymentIntent.
+    """One press of the Pay button on an open session.
+
+    A decline leaves the session open; the next try uses the same PaymentIntent.
     """
     if session["payment_intent"] is None:
         intent = _new_session_intent(work, session)

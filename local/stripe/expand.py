@@ -1,5 +1,6 @@
-"""`expand`: ids replaced by their objects, and lists that are left out by default. What is expandable is read from the
-annotations of the SDK's resource classes.
+"""`expand`: ids replaced by their objects, and lists that are left out by default.
+
+What is expandable is read from the annotations of the SDK's resource classes.
 """
 
 from collections.abc import Callable

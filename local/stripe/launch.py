@@ -23,8 +23,7 @@ async def start(
     Raises:
         RuntimeError: it ended, or did not answer within 20 s; the message carries its log.
     """
-    data.mkdir(parents=True, exist_ok=True)
-    log = data / "sandbox.log"
+    log = await asyncio.to_thread(_log_in, data)
     environment = {
         **os.environ,
         "STRIPE_SANDBOX_DATA": str(data),
@@ -46,8 +45,13 @@ async def start(
     return process
 
 
+def _log_in(data: Path) -> Path:
+    data.mkdir(parents=True, exist_ok=True)
+    return data / "sandbox.log"
+
+
 async def _wait_healthy(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=1.0) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=1.0, trust_env=False) as client:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _HEALTHY_WITHIN
         while process.returncode is None and loop.time() < deadline:
@@ -56,7 +60,8 @@ async def _wait_healthy(process: asyncio.subprocess.Process, port: int, log: Pat
                     return
             except httpx.HTTPError:
                 await asyncio.sleep(0.05)
-    raise RuntimeError(f"the Stripe sandbox did not start:\n{log.read_text()[-2000:]}")
+    said = await asyncio.to_thread(log.read_text)
+    raise RuntimeError(f"the Stripe sandbox did not start:\n{said[-2000:]}")
 
 
 async def stop(process: asyncio.subprocess.Process, sign: signal.Signals = signal.SIGTERM) -> None:

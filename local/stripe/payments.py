@@ -14,7 +14,8 @@ from local.stripe.cards import (
     decide,
 )
 from local.stripe.errors import StripeError
-from local.stripe.work import Work, new_id
+from local.stripe.shapes import charge_shape, intent_shape, method_shape
+from local.stripe.work import Work
 
 Json = dict[str, Any]
 
@@ -23,49 +24,7 @@ _DEFAULT_EXPIRY = (12, 2034)
 
 def new_method(work: Work, details: CardDetails, billing: Json | None = None) -> Json:
     """A card payment method, attached to nobody."""
-    card = details.card
-    body: Json = {
-        "id": new_id("pm_"),
-        "object": "payment_method",
-        "allow_redisplay": "unspecified",
-        "billing_details": {
-            "address": {
-                "city": None,
-                "country": None,
-                "line1": None,
-                "line2": None,
-                "postal_code": None,
-                "state": None,
-            },
-            "email": None,
-            "name": details.name,
-            "phone": None,
-            "tax_id": None,
-            **(billing or {}),
-        },
-        "card": {
-            "brand": card.brand,
-            "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
-            "country": "US",
-            "display_brand": card.brand,
-            "exp_month": details.exp_month,
-            "exp_year": details.exp_year,
-            "fingerprint": f"{card.last4:0>16}",
-            "funding": "credit",
-            "generated_from": None,
-            "last4": card.last4,
-            "networks": {"available": [card.brand], "preferred": None},
-            "regulated_status": "unregulated",
-            "three_d_secure_usage": {"supported": True},
-            "wallet": None,
-        },
-        "created": work.now,
-        "customer": None,
-        "livemode": False,
-        "metadata": {},
-        "type": "card",
-    }
-    return work.insert(body, number=card.number)
+    return work.insert(method_shape(work, details, billing or {}), number=details.card.number)
 
 
 def method_of(work: Work, name: str, param: str, *, status: int = 400) -> Json:
@@ -93,48 +52,7 @@ def new_intent(work: Work, fields: Json, *, session: str | None = None, idempote
 
     `idempotency_key` is the key under which its creator asked, for the ledger.
     """
-    intent_id = new_id("pi_")
-    body: Json = {
-        "id": intent_id,
-        "object": "payment_intent",
-        "amount": 0,
-        "amount_capturable": 0,
-        "amount_details": {"tip": {}},
-        "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
-        "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
-        "canceled_at": None,
-        "cancellation_reason": None,
-        "capture_method": "automatic_async",
-        "client_secret": f"{intent_id}_secret_{new_id('', 25)}",
-        "confirmation_method": "automatic",
-        "created": work.now,
-        "currency": "",
-        "customer": None,
-        "description": None,
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": False,
-        "metadata": {},
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": ["card"],
-        "processing": None,
-        "receipt_email": None,
-        "review": None,
-        "setup_future_usage": None,
-        "shipping": None,
-        "source": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
-        "status": "requires_payment_method",
-        "transfer_data": None,
-        "transfer_group": None,
-        **fields,
-    }
+    body = {**intent_shape(work), **fields}
     work.insert(body, session=session, idempotency_key=idempotency_key)
     work.emit("payment_intent.created", body)
     return body
@@ -217,7 +135,7 @@ def _succeed(work: Work, intent: Json, method: Json) -> None:
             attach(work, method, intent["customer"])
         work.remember(method["id"], set_up=intent["setup_future_usage"] == "off_session")
     work.remember(method["id"], used=True)
-    charge = _new_charge(work, intent, method)
+    charge = charge_shape(work, intent, method)
     charge["receipt_url"] = f"{work.settings.public_url}/receipts/{charge['id']}"
     work.insert(charge)
     intent.update(status="succeeded", amount_received=intent["amount"], latest_charge=charge["id"])
@@ -230,7 +148,7 @@ def _succeed(work: Work, intent: Json, method: Json) -> None:
 def _fail(work: Work, intent: Json, method: Json, decline: Decline, *, charged: bool) -> None:
     charge_id = None
     if charged:
-        charge = _new_charge(work, intent, method, decline)
+        charge = charge_shape(work, intent, method, decline)
         charge_id = charge["id"]
         work.insert(charge)
         work.emit("charge.failed", charge)
@@ -252,85 +170,3 @@ def _fail(work: Work, intent: Json, method: Json, decline: Decline, *, charged: 
     )
     work.save(intent)
     work.emit("payment_intent.payment_failed", intent)
-
-
-def _new_charge(work: Work, intent: Json, method: Json, decline: Decline | None = None) -> Json:
-    paid = decline is None
-    card = {name: value for name, value in method["card"].items() if name not in ("display_brand", "networks")}
-    card.pop("generated_from")
-    card.pop("three_d_secure_usage")
-    return {
-        "id": new_id("ch_"),
-        "object": "charge",
-        "amount": intent["amount"],
-        "amount_captured": intent["amount"] if paid else 0,
-        "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": intent["application_fee_amount"],
-        # The default capture is asynchronous: Stripe, too, leaves this null in the response.
-        "balance_transaction": None,
-        "billing_details": method["billing_details"],
-        "calculated_statement_descriptor": work.settings.merchant_name.upper()[:22],
-        "captured": paid,
-        "created": work.now,
-        "currency": intent["currency"],
-        "customer": intent["customer"],
-        "description": intent["description"],
-        "disputed": False,
-        "failure_balance_transaction": None,
-        "failure_code": decline.code if decline else None,
-        "failure_message": decline.message if decline else None,
-        "fraud_details": {},
-        "livemode": False,
-        "metadata": intent["metadata"],
-        "on_behalf_of": intent["on_behalf_of"],
-        "outcome": _outcome(decline),
-        "paid": paid,
-        "payment_intent": intent["id"],
-        "payment_method": method["id"],
-        "payment_method_details": {
-            "card": {**card, "amount_authorized": intent["amount"] if paid else None, "network": card["brand"]},
-            "type": "card",
-        },
-        "radar_options": {},
-        "receipt_email": intent["receipt_email"],
-        "receipt_number": None,
-        "receipt_url": None,
-        "refunded": False,
-        "review": None,
-        "shipping": intent["shipping"],
-        "source": None,
-        "source_transfer": None,
-        "statement_descriptor": intent["statement_descriptor"],
-        "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
-        "status": "succeeded" if paid else "failed",
-        "transfer_data": intent["transfer_data"],
-        "transfer_group": intent["transfer_group"],
-    }
-
-
-def _outcome(decline: Decline | None) -> Json:
-    if decline is None:
-        return {
-            "advice_code": None,
-            "network_advice_code": None,
-            "network_decline_code": None,
-            "network_status": "approved_by_network",
-            "reason": None,
-            "risk_level": "normal",
-            "risk_score": 21,
-            "seller_message": "Payment complete.",
-            "type": "authorized",
-        }
-    return {
-        "advice_code": "try_again_later",
-        "network_advice_code": None,
-        "network_decline_code": None,
-        "network_status": "declined_by_network",
-        "reason": decline.decline_code or decline.code,
-        "risk_level": "normal",
-        "risk_score": 21,
-        "seller_message": "The bank did not return any further details with this decline.",
-        "type": "issuer_declined",
-    }

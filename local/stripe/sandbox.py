@@ -1,13 +1,15 @@
 """The running sandbox: what requests, pages and the control room share."""
 
 import asyncio
+import fcntl
 import time
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from local.stripe.checkout import expire
 from local.stripe.faults import Faults
 from local.stripe.ledger import Ledger
-from local.stripe.settings import Settings
+from local.stripe.settings import RefusedSettingsError, Settings
 from local.stripe.store import Store
 from local.stripe.webhooks import Deliverer
 from local.stripe.work import WebhookBehaviour, Work
@@ -18,6 +20,7 @@ class Sandbox:
     """One sandbox: its store, its faults, its webhooks.
 
     Attributes:
+        lock: held as long as the process lives.
         in_flight: idempotency keys being executed now, per account; in memory, since a crash ends the execution too.
         clock_offset: seconds the sandbox's clock was turned forward, for expiry and idempotency's 24 hours.
     """
@@ -27,6 +30,7 @@ class Sandbox:
     ledger: Ledger
     deliverer: Deliverer
     webhooks: WebhookBehaviour
+    lock: TextIO
     faults: Faults = field(default_factory=Faults)
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     clock_offset: int = 0
@@ -65,9 +69,19 @@ class Sandbox:
 
 
 def open_sandbox(settings: Settings) -> Sandbox:
-    """Opens the data folder, making it when needed."""
+    """Opens the data folder, making it when needed.
+
+    Raises:
+        RefusedSettingsError: another sandbox has it open; two would deliver every webhook twice.
+    """
     settings.data.mkdir(parents=True, exist_ok=True)
+    lock = (settings.data / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise RefusedSettingsError(f"another sandbox is running on {settings.data}") from None
     store = Store(settings.data / "sandbox.sqlite3")
     webhooks = WebhookBehaviour()
     ledger = Ledger(settings.data / "ledger.jsonl", store)
-    return Sandbox(settings, store, ledger, Deliverer(store, settings, webhooks), webhooks)
+    return Sandbox(settings, store, ledger, Deliverer(store, settings, webhooks), webhooks, lock)

@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS objects (
     private TEXT NOT NULL DEFAULT '{}',
     UNIQUE (account, id)
 );
+CREATE INDEX IF NOT EXISTS objects_by_id ON objects (id);
 CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (account, kind, seq);
 CREATE INDEX IF NOT EXISTS open_sessions ON objects (seq)
     WHERE kind = 'checkout.session' AND json_extract(body, '$.status') = 'open';
@@ -249,7 +250,9 @@ class Store:
     def pending_webhooks(self, account: str, event: str) -> int:
         """How many endpoints have not acknowledged the event."""
         row = self._db.execute(
-            "SELECT count(*) AS n FROM deliveries WHERE account = ? AND event = ? AND state <> 'delivered'",
+            "SELECT count(DISTINCT endpoint) AS n FROM deliveries d WHERE account = ? AND event = ? AND NOT EXISTS"
+            " (SELECT 1 FROM deliveries WHERE account = d.account AND event = d.event AND endpoint = d.endpoint"
+            " AND state = 'delivered')",
             (account, event),
         ).fetchone()
         return int(row["n"])

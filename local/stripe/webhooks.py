@@ -8,6 +8,7 @@ import json
 import logging
 import random
 import time
+from functools import partial
 
 import httpx
 
@@ -42,7 +43,7 @@ class Deliverer:
         self._store = store
         self._settings = settings
         self._behaviour = behaviour
-        self._client = httpx.AsyncClient(timeout=10.0)
+        self._client = httpx.AsyncClient(timeout=10.0, trust_env=False)
         self._awake = asyncio.Event()
         self._serving: dict[str, asyncio.Task[None]] = {}
 
@@ -80,12 +81,15 @@ class Deliverer:
             if endpoint not in self._serving:
                 task = asyncio.create_task(self._serve(endpoint))
                 self._serving[endpoint] = task
-                task.add_done_callback(lambda _, endpoint=endpoint: self._served(endpoint))
+                task.add_done_callback(partial(self._served, endpoint))
         return list(self._serving.values())
 
-    def _served(self, endpoint: str) -> None:
+    def _served(self, endpoint: str, task: asyncio.Task[None]) -> None:
         del self._serving[endpoint]
-        self.wake()  # for what became due meanwhile
+        if not task.cancelled() and (problem := task.exception()):
+            _log.error("delivery to %s broke", endpoint, exc_info=problem)  # tried again at the next poll
+        else:
+            self.wake()  # for what became due meanwhile
 
     async def _serve(self, endpoint: str) -> None:
         if self._behaviour.shuffle:

@@ -1,4 +1,3 @@
-from decimal import Decimal
 from typing import Any
 
 from stripe.params.checkout import (
@@ -20,6 +19,7 @@ from local.stripe.metadata import merge_metadata
 from local.stripe.operations import Call, operation
 from local.stripe.params import Params
 from local.stripe.resources.customers import find_customer
+from local.stripe.shapes import price_shape, session_shape
 from local.stripe.work import Work, new_id
 
 Json = dict[str, Any]
@@ -29,7 +29,6 @@ _HALF_HOUR = 1800
 # What only shapes Stripe's page or is repeated in the object: kept and shown again, played no further.
 _ECHOED = (
     "billing_address_collection",
-    "cancel_url",
     "client_reference_id",
     "customer_email",
     "locale",
@@ -58,8 +57,11 @@ def create(call: Call) -> Json:
         raise StripeError(400, "The sandbox plays `mode=payment` only.", param="mode")
     if params.take("ui_mode", "hosted_page") != "hosted_page":
         raise StripeError(400, "The sandbox plays the hosted page only.", param="ui_mode")
-    session = _blank_session(work)
-    session["success_url"] = params.need("success_url")
+    session = session_shape(work)
+    session["success_url"] = _read_url(params, "success_url", params.need("success_url"))
+    session["cancel_url"] = _read_url(params, "cancel_url", params.take("cancel_url"))
+    if "branding_settings" in params:
+        session["branding_settings"] = _read_branding(work, params.group("branding_settings"))
     session["expires_at"] = _read_expiry(params, work.now)
     _read_customer(call, session)
     session |= {name: params.take(name) for name in _ECHOED if name in params}
@@ -77,72 +79,6 @@ def create(call: Call) -> Json:
     return session
 
 
-def _blank_session(work: Work) -> Json:
-    return {
-        "id": new_id("cs_test_", 58),
-        "object": "checkout.session",
-        "adaptive_pricing": {"enabled": False},
-        "after_expiration": None,
-        "allow_promotion_codes": None,
-        "amount_subtotal": None,
-        "amount_total": None,
-        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-        "billing_address_collection": None,
-        "cancel_url": None,
-        "client_reference_id": None,
-        "client_secret": None,
-        "collected_information": None,
-        "consent": None,
-        "consent_collection": None,
-        "created": work.now,
-        "currency": None,
-        "currency_conversion": None,
-        "custom_fields": [],
-        "custom_text": {
-            "after_submit": None,
-            "shipping_address": None,
-            "submit": None,
-            "terms_of_service_acceptance": None,
-        },
-        "customer": None,
-        "customer_creation": None,
-        "customer_details": None,
-        "customer_email": None,
-        "discounts": [],
-        "expires_at": 0,
-        "invoice": None,
-        "invoice_creation": None,
-        "livemode": False,
-        "locale": None,
-        "metadata": {},
-        "mode": "payment",
-        "origin_context": None,
-        "payment_intent": None,
-        "payment_link": None,
-        "payment_method_collection": "if_required",
-        "payment_method_configuration_details": None,
-        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": ["card"],
-        "payment_status": "unpaid",
-        "permissions": None,
-        "phone_number_collection": {"enabled": False},
-        "recovered_from": None,
-        "saved_payment_method_options": None,
-        "setup_intent": None,
-        "shipping_address_collection": None,
-        "shipping_cost": None,
-        "shipping_options": [],
-        "status": "open",
-        "submit_type": None,
-        "subscription": None,
-        "success_url": None,
-        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
-        "ui_mode": "hosted_page",
-        "url": None,
-        "wallet_options": None,
-    }
-
-
 def _read_expiry(params: Params, now: int) -> int:
     expires_at = int(params.take("expires_at", now + _DAY))
     if expires_at < now + _HALF_HOUR:
@@ -156,6 +92,26 @@ def _read_expiry(params: Params, now: int) -> int:
             param="expires_at",
         )
     return expires_at
+
+
+def _read_url(params: Params, name: str, url: str | None) -> str | None:
+    """An address that the page can link to: anything but http(s) could run as a script in it."""
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise InvalidParameterError("Not a valid URL", code="url_invalid", param=params.path(name))
+    return url
+
+
+def _read_branding(work: Work, branding: Params) -> Json:
+    """Only the name is played; colours and fonts are the page's own."""
+    return {
+        "background_color": "#ffffff",
+        "border_style": "rounded",
+        "button_color": "#2f4bd0",
+        "display_name": branding.take("display_name", work.settings.merchant_name),
+        "font_family": "default",
+        "icon": None,
+        "logo": None,
+    }
 
 
 def _read_customer(call: Call, session: Json) -> None:
@@ -202,32 +158,8 @@ def _line_item(work: Work, item: Params) -> Json:
         "currency": currency,
         "description": product["name"],
         "metadata": item.take("metadata", {}),
-        "price": _inline_price(work, currency, amount, price.take("tax_behavior", "unspecified")),
+        "price": price_shape(work, currency, amount, price.take("tax_behavior", "unspecified")),
         "quantity": quantity,
-    }
-
-
-def _inline_price(work: Work, currency: str, amount: int, tax_behavior: str) -> Json:
-    return {
-        "id": new_id("price_"),
-        "object": "price",
-        "active": False,
-        "billing_scheme": "per_unit",
-        "created": work.now,
-        "currency": currency,
-        "custom_unit_amount": None,
-        "livemode": False,
-        "lookup_key": None,
-        "metadata": {},
-        "nickname": None,
-        "product": new_id("prod_", 14),
-        "recurring": None,
-        "tax_behavior": tax_behavior,
-        "tiers_mode": None,
-        "transform_quantity": None,
-        "type": "one_time",
-        "unit_amount": amount,
-        "unit_amount_decimal": str(Decimal(amount)),
     }
 
 

@@ -11,7 +11,8 @@ Json = dict[str, Any]
 
 _UNDELIVERED = (
     "EXISTS (SELECT 1 FROM deliveries d WHERE d.account = objects.account AND d.event = objects.id"
-    " AND d.state <> 'delivered')"
+    " AND NOT EXISTS (SELECT 1 FROM deliveries o WHERE o.account = d.account AND o.event = d.event"
+    " AND o.endpoint = d.endpoint AND o.state = 'delivered'))"
 )
 
 
