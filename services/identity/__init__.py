@@ -1,0 +1,1 @@
+"""Merchants and their teams, customers and their contacts, the people behind them, and how they get in."""

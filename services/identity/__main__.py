@@ -1,0 +1,5 @@
+from chassis.service import main
+
+from .app import build
+
+main(build)

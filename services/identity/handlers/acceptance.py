@@ -1,0 +1,90 @@
+"""The button on an invitation's page: the way in for somebody new, and for somebody who has an account already."""
+
+from __future__ import annotations
+
+from chassis.database import Tx
+from chassis.ids import new_id
+from chassis.requests import Work
+from contracts.identity import (
+    AcceptInvitation,
+    Contact,
+    ContactJoined,
+    Customer,
+    CustomerChanged,
+    Invitation,
+    InvitationAccepted,
+    Person,
+    PersonCreated,
+    SignedIn,
+)
+from contracts.message import Conflict, FieldError, InvalidInput, PersonId
+from services.identity.domain.inputs import mistakes
+from services.identity.handlers.invitations import find_usable, refuse_dead, shut_out
+from services.identity.handlers.people import check_password
+from services.identity.security import Passwords
+from services.identity.store import customers, invitations, people
+
+
+async def accept_invitation(work: Work, command: AcceptInvitation, *, passwords: Passwords) -> SignedIn:
+    """Check or hash the password outside any transaction, then let the person in. Of two tabs, one wins."""
+    found = await find_usable(work, command.token)
+    invitation = found.invitation
+    password_hash = None
+    if found.has_account:
+        person = await check_password(work, passwords, invitation.email or "", command.password)
+    else:
+        person = await _new_person(work, command, invitation)
+        password_hash = await passwords.hash(command.password)
+    async with work.transaction() as tx:
+        customer = await customers.lock_customer(tx, invitation.merchant_id, invitation.customer_id)
+        invitation = await invitations.lock_invitation(tx, invitation.merchant_id, invitation.id)
+        refuse_dead(invitation, shut_out=shut_out(customer), now=tx.now)
+        if password_hash is not None:
+            if not await people.insert_person(tx, person, password_hash):
+                # Another invitation of theirs was accepted in this moment; its password was not checked here.
+                raise Conflict("This address has just got an account. Please use its password.")
+            tx.announce(PersonCreated(state=person), sequence=1)
+        await _join(tx, invitation, customer, person)
+        result = await people.signed_in(tx, person)
+        tx.reply(result)
+    return result
+
+
+async def _new_person(work: Work, command: AcceptInvitation, invitation: Invitation) -> Person:
+    errors = [*mistakes({"locale": command.locale, "time_zone": command.time_zone})]
+    if command.name is None:
+        errors.append(FieldError(field="name", message="Please say what you are called."))
+    if errors:
+        raise InvalidInput(errors=tuple(errors))
+    locale, time_zone = await customers.find_manners(work.db, invitation.merchant_id, invitation.customer_id)
+    return Person(
+        id=new_id(),
+        name=command.name,
+        email=invitation.email,
+        locale=command.locale or locale,
+        time_zone=command.time_zone or time_zone,
+        created_at=work.db.clock.now(),
+    )
+
+
+async def _join(tx: Tx, invitation: Invitation, customer: Customer, person: Person) -> None:
+    accepted = invitation.model_copy(update={"status": "accepted", "accepted_at": tx.now})
+    tx.announce(InvitationAccepted(state=accepted), sequence=await invitations.save_invitation(tx, accepted))
+    contact = Contact(
+        id=new_id(),
+        merchant_id=invitation.merchant_id,
+        customer_id=invitation.customer_id,
+        person_id=PersonId(person.id),
+        role=invitation.role,
+        name=person.name,
+        email=person.email,
+        active=True,
+        created_at=tx.now,
+    )
+    joined = await people.let_in(tx, contact)
+    if joined is not None:
+        state, sequence = joined
+        tx.announce(ContactJoined(state=state), sequence=sequence)
+    if customer.portal_access != "active":
+        active = customer.model_copy(update={"portal_access": "active"})
+        tx.announce(CustomerChanged(state=active), sequence=await customers.save_customer(tx, active))
