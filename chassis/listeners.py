@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import aiormq
@@ -32,6 +33,20 @@ FactHandler = Callable[[Tx, Any], Awaitable[None]]
 
 async def COPY(tx: Tx, change: Change[Any]) -> None:  # noqa: N802 - a constant in the wiring diagram
     """Keep the copy and do nothing else."""
+
+
+@dataclass(frozen=True)
+class EveryEvent:
+    """A follower that hears of each event, also of one that a newer state has overtaken: for a history of what happened.
+
+    It may hear of an event more than once, and in any order.
+    """
+
+    run: Callable[[Tx, Sequence[EventEnvelope]], Awaitable[None]]
+
+    async def __call__(self, tx: Tx, change: Change[Any]) -> None:
+        """Hear of one event."""
+        await self.run(tx, (change.event,))
 
 
 class Checker:
@@ -130,7 +145,11 @@ class FollowerListener:
 
     async def _apply(self, seen: list[Seen]) -> None:
         async with self.db.transaction(system_cause(self.db.service)) as tx:
-            for each in await upsert(tx, self.noun, seen):
+            applied = await upsert(tx, self.noun, seen)
+            if isinstance(self.handler, EveryEvent):
+                await self.handler.run(tx, [each.event for each in seen if each.event is not None])
+                return
+            for each in applied:
                 if self.handler is not COPY and each.event is not None:
                     tx.cause = caused_by(each.event, self.db.service)
                     token = correlation.set(each.event.correlationid)
