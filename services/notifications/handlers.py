@@ -1,0 +1,119 @@
+"""One function per fact that a mail follows from. Each only queues; `schedules` sends."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+from chassis.database import Tx
+from chassis.ids import new_id
+from contracts.billing import Invoice, LinkEmailRequested, PaymentSucceeded
+from contracts.identity import InvitationSent
+from contracts.message import CustomerId, Event
+from contracts.notifications import Mail, MailQueued, Template
+from services.notifications import store
+from services.notifications.domain import message_id, receipt_recipients
+
+
+async def on_invitation_sent(tx: Tx, event: InvitationSent, *, mail_host: str) -> None:
+    """Queue the invitation for the address that was invited."""
+    invitation = event.state
+    if invitation.email is not None:
+        await _queue(
+            tx,
+            event,
+            "invitation",
+            [invitation.email],
+            subject_id=invitation.id,
+            customer_id=invitation.customer_id,
+            mail_host=mail_host,
+        )
+
+
+async def on_link_email_requested(tx: Tx, event: LinkEmailRequested, *, mail_host: str) -> None:
+    """Queue the payment link for the customer."""
+    invoice = event.state
+    email = await _customer_email(tx, invoice)
+    if email is not None:
+        await _queue(
+            tx,
+            event,
+            "payment_link",
+            [email],
+            subject_id=invoice.id,
+            customer_id=invoice.customer_id,
+            invoice_id=invoice.id,
+            mail_host=mail_host,
+        )
+
+
+async def on_payment_succeeded(tx: Tx, event: PaymentSucceeded, *, mail_host: str) -> None:
+    """Queue the receipt for those who look after the customer's money."""
+    payment = event.state
+    contacts = await store.active_contacts(tx, payment.merchant_id, payment.customer_id)
+    recipients = receipt_recipients(
+        [(each.role, each.email) for each in contacts], await _customer_email(tx, event.invoice)
+    )
+    await _queue(
+        tx,
+        event,
+        "receipt",
+        recipients,
+        subject_id=payment.id,
+        customer_id=payment.customer_id,
+        invoice_id=payment.invoice_id,
+        mail_host=mail_host,
+    )
+
+
+async def _customer_email(tx: Tx, invoice: Invoice) -> str | None:
+    """The customer's address of today; the one frozen in the invoice while we have not heard of the customer yet.
+
+    Raises:
+        LookupError: neither is known. The event comes again, and by then the customer's own event has been handled.
+    """
+    customer = await store.known_customer(tx, invoice.merchant_id, invoice.customer_id)
+    if customer is not None:
+        return customer.email
+    if invoice.buyer is None or invoice.buyer.email is None:
+        raise LookupError(f"Customer {invoice.customer_id} is not known yet.")
+    return invoice.buyer.email
+
+
+_ABOUT: dict[Template, Literal["invitation", "invoice", "payment"]] = {
+    "invitation": "invitation",
+    "payment_link": "invoice",
+    "receipt": "payment",
+}
+
+
+async def _queue(
+    tx: Tx,
+    event: Event[Any],
+    template: Template,
+    recipients: list[str],
+    *,
+    subject_id: UUID,
+    customer_id: CustomerId,
+    mail_host: str,
+    invoice_id: UUID | None = None,
+) -> None:
+    for recipient in recipients:
+        mail_id = new_id()
+        mail = Mail(
+            id=mail_id,
+            merchant_id=tx.merchant,
+            customer_id=customer_id,
+            template=template,
+            subject_kind=_ABOUT[template],
+            subject_id=subject_id,
+            invoice_id=invoice_id,
+            occasion=tx.cause.message_id,
+            recipient=recipient,
+            status="queued",
+            message_id=message_id(mail_id, mail_host),
+            queued_at=tx.now,
+        )
+        if await store.insert_mail(tx, mail, event.model_dump_json()):
+            tx.announce(MailQueued(state=mail), sequence=1)
+            tx.notify(store.CHANNEL)

@@ -1,0 +1,220 @@
+"""Sending: the worker that takes due mails, and the schedule that finds those whose worker never came back.
+
+One Message-ID per logical mail, and no mail sent twice without anybody knowing:
+
+- A mail is *leased* while its facts are asked, it is written, and the mail server is led up to `354 go ahead`. Nothing
+  can have been taken by then, so a lease that runs out (killed or frozen worker) is simply claimed by the next one.
+- Then the row becomes *sending*, committed on its own, and the body goes out. A worker whose lease was taken over
+  cannot make that mark and hangs up before the dot.
+- From that mark until the answer is committed nobody can know whether the server has the mail. Whatever ends the worker
+  in between is treated like a connection that is cut after the dot: *in doubt*, and not sent again by itself. The other
+  choice, sending again under the same Message-ID, would hide two receipts from us and not from the customer. The mark is
+  made as late as it can be, so that this is a matter of milliseconds. A frozen worker that comes back still settles its
+  mail with the answer it got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from email.message import EmailMessage
+
+from chassis.database import Cause, transient
+from chassis.ids import new_id
+from chassis.listeners import persevere
+from chassis.service import Runtime
+from chassis.telemetry import correlation
+from contracts.billing import BillingMailFacts, Invoice, PaymentSucceeded
+from contracts.identity import IdentityMailFacts, Invitation, Merchant
+from contracts.message import Event, InvitationId, InvoiceId, MailFacts, MerchantId, NotFound, Problem, system
+from contracts.notifications import Mail, MailAccepted, MailDropped, MailFailed, MailInDoubt
+from services.notifications import emails, store
+from services.notifications.domain import Later, Outcome, Rejected, Unanswered, Untrue, judge
+from services.notifications.mailer import ANSWER_SECONDS, DIALOGUE_SECONDS, Mailer
+from services.notifications.settings import Settings
+from services.notifications.store import Claimed
+
+log = logging.getLogger("portal.notifications")
+
+_FACTS_SECONDS = 5.0
+PREPARING = timedelta(seconds=_FACTS_SECONDS + DIALOGUE_SECONDS + 10)
+"""How long a claimed mail belongs to its worker before the body is sent."""
+SENDING = timedelta(seconds=ANSWER_SECONDS + 30)
+"""How long after that the answer is waited for before the mail is called in doubt."""
+
+_ANNOUNCED: dict[str, type[Event[Mail]]] = {
+    "accepted": MailAccepted,
+    "failed": MailFailed,
+    "dropped": MailDropped,
+    "in_doubt": MailInDoubt,
+}
+
+
+async def send_mails(runtime: Runtime, *, settings: Settings, mailer: Mailer) -> None:
+    """Send due mails, a few at once, until cancelled. Mails under way are finished first."""
+    under_way: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            claimed = await _claim(runtime) if len(under_way) < settings.mails_at_once else None
+            if claimed is not None:
+                task = asyncio.create_task(_deliver(runtime, settings, mailer, claimed), name=f"mail {claimed.mail.id}")
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            elif len(under_way) < settings.mails_at_once:
+                await runtime.wait(store.CHANNEL, timeout=settings.pick_up_seconds)
+            else:
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if under_way:
+            await asyncio.wait(under_way, timeout=settings.drain_seconds)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def find_abandoned(runtime: Runtime) -> None:
+    """Call mails in doubt that a worker began to send and never reported on."""
+    for row in await store.abandoned_mails(runtime.db, runtime.clock.now()):
+        cause = _cause(row["merchant_id"], row["occasion"], row["correlation_id"])
+        async with runtime.db.transaction(cause) as tx:
+            reason = "We stopped while the mail was being handed over, so it may have been taken."
+            changed = await store.doubt_mail(tx, row["id"], reason)
+            if changed is not None:
+                tx.announce(MailInDoubt(state=store.mail_state(changed)), sequence=changed["sequence"])
+
+
+async def _claim(runtime: Runtime) -> Claimed | None:
+    now = runtime.clock.now()
+    try:
+        return await store.claim_due_mail(runtime.db, new_id(), now, now + PREPARING)
+    except Exception as error:
+        if not transient(error):
+            raise
+        log.warning("The database does not answer; waiting.", extra={"error": repr(error)})
+        await asyncio.sleep(0.5)
+        return None
+
+
+async def _deliver(runtime: Runtime, settings: Settings, mailer: Mailer, claimed: Claimed) -> None:
+    """Bring one claimed mail to its next state, whatever happens."""
+    token = correlation.set(claimed.correlation_id)
+    try:
+        outcome = await _attempt(runtime, settings, mailer, claimed)
+        if outcome is not None:
+            # The answer is known and must not be lost: the database may be away for longer than this mail's lease.
+            await persevere(lambda: _settle(runtime, claimed, outcome))
+    except Exception:
+        # A surprise of ours, not the mail's end: its lease runs out and it comes round again, or is found abandoned.
+        log.exception("A mail could not be dealt with.", extra={"mail_id": str(claimed.mail.id)})
+    finally:
+        correlation.reset(token)
+
+
+async def _attempt(runtime: Runtime, settings: Settings, mailer: Mailer, claimed: Claimed) -> Outcome | None:
+    try:
+        written = await _write(runtime, settings, claimed)
+    except emails.UnusableAddress as unusable:
+        return Rejected(str(unusable))
+    except Exception:
+        log.exception("A mail could not be written.", extra={"mail_id": str(claimed.mail.id)})
+        return Later("It could not be written; the log says why.")
+    if not isinstance(written, EmailMessage):
+        return written
+
+    async def begin() -> bool:
+        now = runtime.clock.now()
+        return await store.begin_sending(runtime.db, claimed.mail.id, claimed.lease, now, now + SENDING)
+
+    return await mailer.send(written, begin=begin)
+
+
+async def _settle(runtime: Runtime, claimed: Claimed, outcome: Outcome) -> None:
+    mail = claimed.mail
+    async with runtime.db.transaction(_cause(mail.merchant_id, mail.occasion, claimed.correlation_id)) as tx:
+        verdict = judge(outcome, tries=claimed.tries, queued_at=mail.queued_at, now=tx.now)
+        row = await store.settle_mail(tx, mail.id, claimed.lease, verdict)
+        if row is not None and verdict.status in _ANNOUNCED:
+            tx.announce(_ANNOUNCED[verdict.status](state=store.mail_state(row)), sequence=row["sequence"])
+    log.info(
+        "A mail was dealt with.", extra={"mail_id": str(mail.id), "status": verdict.status, "reason": verdict.reason}
+    )
+
+
+def _cause(merchant_id: MerchantId, occasion: str, correlation_id: str) -> Cause:
+    """What happens to a mail belongs to the chain of the event that caused it."""
+    return Cause(system("notifications"), merchant_id, occasion, correlation_id)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+async def _write(runtime: Runtime, settings: Settings, claimed: Claimed) -> EmailMessage | Untrue | Unanswered:
+    """Ask whether the mail is still true, and write it as things stand now."""
+    mail = claimed.mail
+    merchant = await store.known_merchant(runtime.db, mail.merchant_id)
+    if merchant is None:
+        return Unanswered("The merchant is not known here yet.")
+    facts = await _facts(runtime, claimed)
+    if isinstance(facts, Untrue | Unanswered):
+        return facts
+    values = await _values(runtime, settings, claimed, facts)
+    logo = emails.Picture.of(await store.known_logo(runtime.db, mail.merchant_id))
+    words = emails.render(mail.template, await _reader(runtime, mail, merchant), merchant, logo, values)
+    return emails.message(
+        words,
+        sender=settings.mail_from,
+        recipient=mail.recipient or "",
+        message_id=mail.message_id,
+        sent_at=mail.queued_at,
+        merchant=merchant,
+        logo=logo,
+    )
+
+
+async def _facts(runtime: Runtime, claimed: Claimed) -> MailFacts | Untrue | Unanswered:
+    """The owner's word on a mail; a report of what has happened stays true and needs none."""
+    mail = claimed.mail
+    cause = _cause(mail.merchant_id, mail.occasion, claimed.correlation_id)
+    try:
+        match mail.template:
+            case "invitation":
+                question = IdentityMailFacts(kind="invitation", id=InvitationId(mail.subject_id))
+                reply = await runtime.rpc.ask(question, cause, timeout=_FACTS_SECONDS)
+            case "payment_link":
+                asked = BillingMailFacts(kind="payment_link", id=InvoiceId(mail.subject_id))
+                reply = await runtime.rpc.ask(asked, cause, timeout=_FACTS_SECONDS)
+            case "receipt":
+                return MailFacts(still_true=True)
+    except NotFound as gone:
+        return Untrue(gone.detail)
+    except Problem as silent:
+        return Unanswered(silent.detail)
+    if not reply.result.still_true:
+        return Untrue(reply.result.why_not or "It is no longer true.")
+    return reply.result
+
+
+async def _values(runtime: Runtime, settings: Settings, claimed: Claimed, facts: MailFacts) -> dict[str, object]:
+    """What the template names: the event's state as the owner has it now."""
+    link = settings.public_url.rstrip("/") + (facts.path or "")
+    state = claimed.event["state"] | facts.facts
+    match claimed.mail.template:
+        case "invitation":
+            invitation = Invitation.model_validate(state)
+            return {"invitation": invitation, "asked_for": invitation.origin == "pay_link", "url": link}
+        case "payment_link":
+            return {"invoice": Invoice.model_validate(state), "url": link}
+        case "receipt":
+            event = PaymentSucceeded.model_validate(claimed.event)
+            customer = await store.known_customer(runtime.db, event.state.merchant_id, event.state.customer_id)
+            has_portal = customer is not None and customer.portal_access == "active"
+            values = {"invoice": event.invoice, "payment": event.state, "has_portal": has_portal}
+            return {**values, "url": f"{link}/portal/payments"}
+
+
+async def _reader(runtime: Runtime, mail: Mail, merchant: Merchant) -> emails.Reader:
+    """The customer's language and time zone; the merchant's while the customer is not known here."""
+    customer = mail.customer_id and await store.known_customer(runtime.db, mail.merchant_id, mail.customer_id)
+    known = customer or merchant
+    return emails.Reader.of(known.locale, known.time_zone)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """notifications' own environment.
+
+    `smtp_url` is `smtp://[user:password@]host[:port]`, with `?starttls` for TLS after the greeting, or `smtps://…` for
+    TLS from the first byte.
+    """
+
+    model_config = SettingsConfigDict(populate_by_name=True)
+
+    smtp_url: str = Field(
+        default="smtp://127.0.0.1:8025", repr=False, validation_alias=AliasChoices("SMTP_URL", "PORTAL_SMTP_URL")
+    )
+    mail_from: str = "portal@localhost"
+    mails_at_once: int = Field(default=4, ge=1, le=100)
+
+    @property
+    def mail_host(self) -> str:
+        """What stands behind the @ of our Message-IDs: the host of the portal's public address."""
+        host = urlsplit(self.public_url).hostname or "localhost"
+        return f"[IPv6:{host}]" if ":" in host else host
