@@ -104,7 +104,9 @@ async def test_what_the_asker_knows_is_in_the_owners_copy_before_it_decides(pair
     await pair.gateway.rpc.ask(
         create("with customer"), cause(), known=[Known(noun="identity.customer", sequence=4, state=state)]
     )
-    row = await pair.todos.db.fetchrow("SELECT sequence, state->>'name' AS name FROM copy_customer WHERE id = $1", CUSTOMER)
+    row = await pair.todos.db.fetchrow(
+        "SELECT sequence, state->>'name' AS name FROM copy_customer WHERE id = $1", CUSTOMER
+    )
     assert row is not None
     assert (row["sequence"], row["name"]) == (4, "Ada")
 
