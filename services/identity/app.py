@@ -36,7 +36,7 @@ def build() -> Service:
             said.ViewInvitation: invitations.view_invitation,
             said.IdentityMailFacts: partial(invitations.mail_facts, key=key),
         },
-        nouns=dict(store.EVERY),
+        nouns=store.EVERY,
         schedules=[
             Schedule("identity.expire-invitations", timedelta(minutes=1), schedules.expire_invitations),
             Schedule("identity.forget-attempts", timedelta(hours=1), schedules.forget_attempts),
