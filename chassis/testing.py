@@ -20,7 +20,7 @@ from chassis.clock import FakeClock
 from chassis.copies import caused_by, change_of, seen_in, upsert
 from chassis.database import Cause, Database, Tx, system_cause
 from chassis.ids import new_id
-from chassis.listeners import COPY
+from chassis.listeners import COPY, EveryEvent
 from chassis.migrations import migrate
 from chassis.requests import Answer
 from chassis.rpc import PROBLEM, read_reply
@@ -154,7 +154,11 @@ class Harness:
         if handler is None:
             return
         async with self.db.transaction(caused_by(envelope, self.runtime.service)) as tx:
-            for seen in await upsert(tx, type(event.state).noun, [seen_in(envelope)]):
+            applied = await upsert(tx, type(event.state).noun, [seen_in(envelope)])
+            if isinstance(handler, EveryEvent):
+                await handler.run(tx, [envelope])
+                return
+            for seen in applied:
                 if handler is not COPY:
                     await handler(tx, change_of(seen))
 
