@@ -1,0 +1,98 @@
+"""What a sandbox keeps when its process ends, and what it refuses to be."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from local.children import free_port
+from local.stripe.launch import stop
+from local.stripe.ledger import Ledger
+from local.stripe.store import Store
+from tests.integration.stripe_sandbox.sandbox import receiving, run_sandbox
+
+
+async def test_a_killed_sandbox_keeps_objects_keys_and_undelivered_events(tmp_path: Path) -> None:
+    async with receiving() as receiver:
+        async with run_sandbox(tmp_path, receiver) as first:
+            receiver.answers[:] = [500] * 50
+            session = await first.session({"idempotency_key": "kept"})
+            paid = await first.control("POST", f"/sessions/{session.id}/pay", card="4242424242424242")
+            await receiver.until(lambda: len(receiver.about(paid["payment_intent"])) == 4)
+            await stop(first.process, signal.SIGKILL)
+        receiver.answers.clear()
+        receiver.deliveries.clear()
+        async with run_sandbox(tmp_path, receiver) as second:
+            await receiver.until(lambda: len(receiver.about(paid["payment_intent"])) == 4)
+            assert sorted(receiver.types_about(paid["payment_intent"])) == [
+                "charge.succeeded",
+                "checkout.session.completed",
+                "payment_intent.created",
+                "payment_intent.succeeded",
+            ]
+            assert (await second.session({"idempotency_key": "kept"})).id == session.id
+            found = await second.stripe.v1.checkout.sessions.retrieve_async(session.id)
+            assert (found.status, found.payment_intent) == ("complete", paid["payment_intent"])
+            lines = second.ledger(paid["payment_intent"])
+            assert [(line["kind"], line["amount"], line["currency"]) for line in lines] == [
+                ("charge.succeeded", 1250, "eur")
+            ]
+            assert (lines[0]["idempotency_key"], lines[0]["checkout_session"]) == ("kept", session.id)
+
+
+async def test_the_ledger_file_catches_up_with_what_was_committed(tmp_path: Path) -> None:
+    async with receiving() as receiver:
+        async with run_sandbox(tmp_path, receiver) as own:
+            for _ in range(3):
+                session = await own.session()
+                await own.control("POST", f"/sessions/{session.id}/pay", card="4242424242424242")
+        whole = (tmp_path / "ledger.jsonl").read_text()
+        lines = whole.splitlines(keepends=True)
+        (tmp_path / "ledger.jsonl").write_text(lines[0] + lines[1][:30])  # killed in the middle of the second line
+        store = Store(tmp_path / "sandbox.sqlite3")
+        Ledger(tmp_path / "ledger.jsonl", store)
+        store.close()
+        assert (tmp_path / "ledger.jsonl").read_text() == whole
+        assert [json.loads(line)["seq"] for line in lines] == [1, 2, 3]
+
+
+def start_and_fail(**environment: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-m", "local.stripe"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode == 1
+    return ended.stderr.strip()
+
+
+async def test_a_live_key_is_refused_at_the_start(tmp_path: Path) -> None:
+    said = await asyncio.to_thread(
+        start_and_fail, STRIPE_SECRET_KEY="sk_live_something", STRIPE_SANDBOX_DATA=str(tmp_path)
+    )
+    assert said == "stripe sandbox: STRIPE_SECRET_KEY must begin with sk_test_: the sandbox never takes a live key"
+
+
+async def test_a_second_sandbox_on_the_same_folder_refuses_to_start(tmp_path: Path) -> None:
+    async with receiving() as receiver, run_sandbox(tmp_path, receiver):
+        said = await asyncio.to_thread(
+            start_and_fail,
+            STRIPE_SANDBOX_DATA=str(tmp_path),
+            STRIPE_SANDBOX_PORT=str(free_port()),
+            STRIPE_SECRET_KEY="sk_test_x",
+        )
+    assert said == f"stripe sandbox: another sandbox is running on {tmp_path}"
+
+
+async def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
+    async with receiving() as receiver, run_sandbox(tmp_path, receiver) as own:
+        port = int(own.url.rsplit(":", 1)[1])
+        sockets = Path(f"/proc/{own.process.pid}/net/tcp").read_text().splitlines()[1:]
+        listening = [line.split()[1] for line in sockets if line.split()[3] == "0A"]
+        assert [address for address in listening if address.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
