@@ -1,5 +1,6 @@
 """What every child process of ours needs: a free port, a wait with a deadline, a death beside its parent."""
 
+import secrets
 import shutil
 import signal
 import socket
@@ -17,10 +18,15 @@ class ChildDiedError(RuntimeError):
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with closing(socket.socket()) as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on now.
+
+    Below Linux's ephemeral ports: one of those may become the near end of somebody's connection before we listen on it.
+    Random, so that two runs that look at the same time rarely take the same.
+    """
+    while True:
+        port = 10_240 + secrets.randbelow(32_000 - 10_240)
+        if port_is_free(port):
+            return port
 
 
 def port_is_free(port: int) -> bool:

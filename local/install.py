@@ -15,21 +15,22 @@ from local import postgres, rabbitmq
 from local.binaries import MissingProgramError
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+FONTS = "fonts-noto-core"
 _FONTS = Path("/usr/share/fonts/truetype/noto/NotoSansArabic-Regular.ttf")
 _NO_SERVICES = (
     "#!/bin/sh\n# Written by the portal's installer for the time of an installation: start nothing.\nexit 101\n"
 )
 
 
-def missing(*, tests: bool) -> list[str]:
-    """Debian packages whose programs or files are not here; empty when all is well."""
+def missing(*, database: bool = True, broker: bool = True, tests: bool = False) -> list[str]:
+    """Debian packages whose programs or files are wanted and not here; empty when all is well."""
     packages = []
-    if _absent(postgres.binaries):
+    if database and _absent(postgres.binaries):
         packages.append("postgresql")
-    if _absent(rabbitmq.binaries):
+    if broker and _absent(rabbitmq.binaries):
         packages.append("rabbitmq-server")
     if not _FONTS.exists():
-        packages.append("fonts-noto-core")
+        packages.append(FONTS)
     if tests and not (shutil.which("chromium") or os.environ.get("PORTAL_TEST_CHROMIUM")):
         packages.append("chromium")
     return packages
@@ -104,14 +105,19 @@ def _keep_from_boot(packages: Sequence[str]) -> None:
             subprocess.run(["systemctl", "disable", "--quiet", package], check=False, capture_output=True)
 
 
-def ensure(*, tests: bool) -> None:
-    """Installs what is missing; silent when nothing is."""
-    packages = missing(tests=tests)
-    if packages:
+def ensure(*, database: bool = True, broker: bool = True, tests: bool = False) -> None:
+    """Installs what is wanted and not here; silent when nothing is."""
+
+    def lacking() -> list[str]:
+        return missing(database=database, broker=broker, tests=tests)
+
+    packages = lacking()
+    if packages == [FONTS] and os.geteuid() != 0:
+        print(f"Without the package {FONTS} a PDF with Arabic or Hebrew text cannot be made. {advice(packages)}")
+    elif packages:
         install(packages)
-        still = missing(tests=tests)
-        if still:
-            raise SystemExit(f"Still missing after the installation: {' '.join(still)}.")
+        if lacking():
+            raise SystemExit(f"Still missing after the installation: {' '.join(lacking())}.")
 
 
 def main() -> None:

@@ -70,8 +70,7 @@ def start(data: Path, port: int, *, durable: bool = True) -> Postgres:
     """
     initialise(data)
     process = launch(data, port, durable=durable)
-    password = (data / "password").read_text()
-    server = Postgres(f"postgresql://{USER}:{password}@{LOOPBACK}:{port}/postgres", port, data, process, durable)
+    server = Postgres(url(data, port), port, data, process, durable)
     wait(server)
     return server
 
@@ -128,9 +127,24 @@ def launch(data: Path, port: int, *, durable: bool = True) -> subprocess.Popen[b
         )
 
 
+def url(data: Path, port: int) -> str:
+    """The URL of the `postgres` database of the server in `data`, as a superuser."""
+    password = (data / "password").read_text()
+    return f"postgresql://{USER}:{password}@{LOOPBACK}:{port}/postgres"
+
+
+def answers(server_url: str) -> bool:
+    """Whether the server takes a connection now."""
+    try:
+        psycopg.connect(server_url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def wait(server: Postgres, timeout: float = 30) -> None:
     """Until the server takes connections, also after a crash's recovery."""
-    wait_until(lambda: _answers(server.url), server.process, server.data / "log", timeout)
+    wait_until(lambda: answers(server.url), server.process, server.data / "log", timeout)
 
 
 def create_database(server_url: str, name: str) -> str:
@@ -162,14 +176,6 @@ def remove(data: Path) -> None:
     if cluster.is_symlink():
         shutil.rmtree(cluster.readlink(), ignore_errors=True)
     shutil.rmtree(data, ignore_errors=True)
-
-
-def _answers(url: str) -> bool:
-    try:
-        psycopg.connect(url, connect_timeout=2).close()
-    except psycopg.OperationalError:
-        return False
-    return True
 
 
 def _server_user() -> pwd.struct_passwd | None:

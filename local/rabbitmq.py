@@ -33,49 +33,6 @@ _NODE = "portal@localhost"
 _PLUGINS = ("rabbitmq_management", "rabbitmq_management_agent", "rabbitmq_web_dispatch", "rabbitmq_prelaunch")
 
 
-@dataclasses.dataclass
-class RabbitMQ:
-    """A running private node."""
-
-    port: int
-    management_port: int
-    data: Path
-    passwords: Mapping[str, str]
-    """Password by user: one user per service (`portal_billing`) and the administrator `portal_operator`."""
-    process: subprocess.Popen[bytes]
-    epmd: subprocess.Popen[bytes]
-
-    @property
-    def amqp_url(self) -> str:
-        """The operator's URL of the vhost `portal`."""
-        return self.url(OPERATOR)
-
-    def url(self, user: str, vhost: str = VHOST) -> str:
-        """`amqp://user:password@127.0.0.1:port/vhost`."""
-        return f"amqp://{user}:{self.passwords[user]}@{LOOPBACK}:{self.port}/{quote(vhost, safe='')}"
-
-    @property
-    def management(self) -> "Management":
-        """The node's HTTP API, as the operator."""
-        return Management(f"http://{LOOPBACK}:{self.management_port}", OPERATOR, self.passwords[OPERATOR])
-
-    def kill9(self) -> None:
-        """A crash of the node; epmd stays, as it does on a real machine."""
-        self.process.kill()
-        self.process.wait()
-
-    def restart(self) -> None:
-        """Stops if it still runs, then starts on the same data and ports."""
-        self.stop()
-        self.epmd, self.process = launch(self.data, self.port)
-        wait(self)
-
-    def stop(self, timeout: float = 12) -> None:
-        """Graceful: confirmed messages are kept."""
-        stop(self.process, signal.SIGTERM, timeout)
-        stop(self.epmd, signal.SIGTERM, 2)
-
-
 @dataclasses.dataclass(frozen=True)
 class Management:
     """RabbitMQ's management HTTP API: the few calls that set-up and tests need (0.01-0.07 s each, rabbitmqctl takes 2 s)."""
@@ -119,6 +76,49 @@ class Management:
         """Sets a user's three patterns in a vhost."""
         body = {"configure": configure, "write": write, "read": read}
         self.call("PUT", f"permissions/{quote(vhost, safe='')}/{quote(user, safe='')}", body)
+
+
+@dataclasses.dataclass
+class RabbitMQ:
+    """A running private node."""
+
+    port: int
+    management_port: int
+    data: Path
+    passwords: Mapping[str, str]
+    """Password by user: one user per service (`portal_billing`) and the administrator `portal_operator`."""
+    process: subprocess.Popen[bytes]
+    epmd: subprocess.Popen[bytes]
+
+    @property
+    def amqp_url(self) -> str:
+        """The operator's URL of the vhost `portal`."""
+        return self.url(OPERATOR)
+
+    def url(self, user: str, vhost: str = VHOST) -> str:
+        """`amqp://user:password@127.0.0.1:port/vhost`."""
+        return url(self.data, self.port, user, vhost)
+
+    @property
+    def management(self) -> Management:
+        """The node's HTTP API, as the operator."""
+        return management(self.data)
+
+    def kill9(self) -> None:
+        """A crash of the node; epmd stays, as it does on a real machine."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Stops if it still runs, then starts on the same data and ports."""
+        self.stop()
+        self.epmd, self.process = launch(self.data, self.port)
+        wait(self)
+
+    def stop(self, timeout: float = 12) -> None:
+        """Graceful: confirmed messages are kept."""
+        stop(self.process, signal.SIGTERM, timeout)
+        stop(self.epmd, signal.SIGTERM, 2)
 
 
 def user_of(service: str) -> str:
@@ -205,15 +205,35 @@ def start(data: Path, port: int) -> RabbitMQ:
     """Prepares `data` at the first call, starts the node with its users, waits until it takes connections."""
     prepare(data)
     epmd, process = launch(data, port)
-    node = described(data, port, process, epmd)
+    node = RabbitMQ(port, _ports(data)["management"], data, _passwords(data), process, epmd)
     wait(node)
     return node
 
 
-def described(data: Path, port: int, process: subprocess.Popen[bytes], epmd: subprocess.Popen[bytes]) -> RabbitMQ:
-    """The node that was launched on `data`."""
-    passwords = json.loads((data / "passwords.json").read_text())
-    return RabbitMQ(port, _ports(data)["management"], data, passwords, process, epmd)
+def url(data: Path, port: int, user: str, vhost: str = VHOST) -> str:
+    """The URL by which a user of the node in `data` signs in."""
+    return f"amqp://{user}:{_passwords(data)[user]}@{LOOPBACK}:{port}/{quote(vhost, safe='')}"
+
+
+def management(data: Path) -> Management:
+    """The HTTP API of the node in `data`, as the operator."""
+    return Management(f"http://{LOOPBACK}:{_ports(data)['management']}", OPERATOR, _passwords(data)[OPERATOR])
+
+
+def answers(data: Path, port: int) -> bool:
+    """Whether the node takes connections now and knows its users."""
+    try:
+        management(data).call("GET", f"vhosts/{VHOST}")
+        # The last boot step opens the AMQP listener, after the management API's. 503 until then.
+        management(data).call("GET", f"health/checks/port-listener/{port}")
+    except OSError:  # refused, reset, timed out, or an HTTP error status
+        return False
+    return True
+
+
+def _passwords(data: Path) -> dict[str, str]:
+    passwords: dict[str, str] = json.loads((data / "passwords.json").read_text())
+    return passwords
 
 
 def prepare(data: Path) -> None:
@@ -223,9 +243,8 @@ def prepare(data: Path) -> None:
     if not (data / "passwords.json").exists():
         names = [OPERATOR, *map(user_of, SERVICES)]
         _write_private(data / "passwords.json", json.dumps({name: secrets.token_urlsafe(18) for name in names}))
-    passwords = json.loads((data / "passwords.json").read_text())
     # Written at each start: the permissions follow the contracts, and RabbitMQ imports them at each boot.
-    _write_private(data / "definitions.json", json.dumps(definitions(passwords)))
+    _write_private(data / "definitions.json", json.dumps(definitions(_passwords(data))))
     cookie = data / ".erlang.cookie"
     if not cookie.exists():
         _write_private(cookie, secrets.token_hex(20))
@@ -271,17 +290,7 @@ def _launch(data: Path, command: list[str]) -> subprocess.Popen[bytes]:
 
 def wait(node: RabbitMQ, timeout: float = 60) -> None:
     """Until the node takes connections and its management API knows its users."""
-    wait_until(lambda: _answers(node), node.process, node.data / "log", timeout)
-
-
-def _answers(node: RabbitMQ) -> bool:
-    try:
-        node.management.call("GET", f"vhosts/{VHOST}")
-        # 200 or 503: the last boot step opens the AMQP listener, after the management API's.
-        node.management.call("GET", f"health/checks/port-listener/{node.port}")
-    except OSError:  # refused, reset, timed out, or an HTTP error status
-        return False
-    return True
+    wait_until(lambda: answers(node.data, node.port), node.process, node.data / "log", timeout)
 
 
 def _ports(data: Path) -> dict[str, int]:

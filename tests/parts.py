@@ -150,13 +150,13 @@ def foreign_broker(host: str, port: int, management: Management) -> Broker:
 
 def _installed(package: str) -> bool:
     """Whether the package's programs are here; as root on Debian they are installed first."""
-    if package not in install.missing(tests=False):
+    if package not in install.missing():
         return True
     try:
         install.install([package])
     except SystemExit:  # not root, or no apt: containers are next
         return False
-    return package not in install.missing(tests=False)
+    return package not in install.missing()
 
 
 # Containers. Written from the library's sources; no container engine was at hand to run these two.
