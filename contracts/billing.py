@@ -197,6 +197,11 @@ class InvoicePaymentDeclined(Event[Invoice]):
     """A card was declined inside the open checkout, which stays open."""
 
 
+@event("billing.invoice.payment_processing.v1")
+class InvoicePaymentProcessing(Event[Invoice]):
+    """The customer has paid in a way that takes days (a bank debit): `amount_processing` is on its way."""
+
+
 @event("billing.invoice.part_paid.v1")
 class InvoicePartPaid(Event[Invoice]):
     """Money arrived that does not settle it."""
