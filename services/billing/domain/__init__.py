@@ -1,0 +1,1 @@
+"""Billing's decisions: pure functions over dates and money. No clock, no database, no network."""

@@ -1,0 +1,77 @@
+"""Which currencies can be invoiced, and how finely the processor can charge them."""
+
+from functools import cache
+
+from babel.core import get_global
+
+# ISO 4217:2015's minor units where they are not two.
+_DIGITS = {
+    **dict.fromkeys(
+        [
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ],
+        0,
+    ),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+}
+# Stripe's units where they are not ISO 4217's (docs.stripe.com/currencies, "Special cases"): ISK and UGX are sent as if
+# they had two decimals, MGA as if it had none.
+_STRIPE_DIGITS = {"ISK": 2, "UGX": 2, "MGA": 0}
+# "The least-significant digit must be 0" (the same page) for currencies of three decimals.
+_STRIPE_TENS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+
+
+@cache
+def in_use() -> frozenset[str]:
+    """The currencies that are legal tender somewhere today, as Babel's CLDR data knows them: no DEM, no XAU."""
+    territories = get_global("territory_currencies").values()
+    return frozenset(
+        code for entries in territories for code, _, until, is_tender in entries if until is None and is_tender
+    )
+
+
+def digits(currency: str) -> int:
+    """How many decimals the major unit has (ISO 4217): EUR 2, JPY 0, KWD 3."""
+    return _DIGITS.get(currency, 2)
+
+
+def smallest_step(currency: str) -> int:
+    """What a total must be a multiple of, in minor units, so that a card can be charged exactly that: KWD 10, EUR 1."""
+    if currency in _STRIPE_TENS:
+        return 10
+    finer: int = 10 ** max(digits(currency) - _STRIPE_DIGITS.get(currency, digits(currency)), 0)
+    return finer
+
+
+def to_stripe(amount: int, currency: str) -> int:
+    """Minor units as Stripe counts them: 5 ISK are 500 there. Raises ValueError when it cannot be said exactly."""
+    return _rescale(amount, digits(currency), _STRIPE_DIGITS.get(currency, digits(currency)))
+
+
+def from_stripe(amount: int, currency: str) -> int:
+    """ISO 4217 minor units of an amount that Stripe named. Raises ValueError when it cannot be said exactly."""
+    return _rescale(amount, _STRIPE_DIGITS.get(currency, digits(currency)), digits(currency))
+
+
+def _rescale(amount: int, digits_from: int, digits_to: int) -> int:
+    if digits_to >= digits_from:
+        return amount * int(10 ** (digits_to - digits_from))
+    scaled, lost = divmod(amount, 10 ** (digits_from - digits_to))
+    if lost:
+        raise ValueError(f"{amount} with {digits_from} decimals cannot be said with {digits_to}.")
+    return int(scaled)

@@ -1,0 +1,129 @@
+"""What may be invoiced, and what may happen to an invoice next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, assert_never
+
+from contracts.message import FieldError
+from services.billing.domain import currencies
+from services.billing.domain.lines import HIGHEST_TOTAL, Line, Totals, line_amount
+
+Status = Literal["draft", "open", "paid", "void", "uncollectible"]
+
+_EARLIEST_DUE = date(2000, 1, 1)
+_YEARS_AHEAD = 10
+
+
+@dataclass(frozen=True)
+class Balance:
+    """An invoice's money, in minor units of `currency`."""
+
+    status: Status
+    currency: str
+    total: int
+    paid: int = 0
+    processing: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be: an invoice that owes us more than nothing was paid twice, or less than nothing."""
+        if not (0 <= self.paid <= self.total and self.processing >= 0):
+            raise ValueError(
+                f"An invoice over {self.total} cannot have {self.paid} paid, {self.processing} processing."
+            )
+
+    @property
+    def due(self) -> int:
+        """Total less what is paid."""
+        return self.total - self.paid
+
+    @property
+    def payable_now(self) -> int:
+        """Total less paid less processing, and nothing unless it is open."""
+        return max(self.due - self.processing, 0) if self.status == "open" else 0
+
+
+def line_problems(lines: Sequence[Line]) -> list[FieldError]:
+    """What is wrong with single lines, each named by its place: `lines.0.quantity`."""
+    found = []
+    for place, line in enumerate(lines):
+        if line.quantity <= 0:
+            found.append(FieldError(field=f"lines.{place}.quantity", message="The quantity must be above 0."))
+        elif line_amount(line) > HIGHEST_TOTAL:
+            found.append(FieldError(field=f"lines.{place}.unit_amount", message="This line adds up to too much."))
+        if not 0 <= line.discount_percent <= 100:
+            message = "The discount must be between 0 and 100 percent."
+            found.append(FieldError(field=f"lines.{place}.discount_percent", message=message))
+        if not 0 <= line.tax_rate <= 100:
+            message = "The tax rate must be between 0 and 100 percent."
+            found.append(FieldError(field=f"lines.{place}.tax_rate", message=message))
+    if not lines:
+        found.append(FieldError(field="lines", message="There must be at least one line."))
+    return found
+
+
+def invoice_problems(currency: str, totals: Totals, due_on: date, today: date) -> list[FieldError]:
+    """What is wrong with the invoice as a whole."""
+    found = []
+    if currency not in currencies.in_use():
+        found.append(FieldError(field="currency", message=f"{currency} is not a currency in use."))
+    step = currencies.smallest_step(currency)
+    if totals.total <= 0:
+        found.append(FieldError(field="lines", message="The total must be above 0."))
+    elif totals.total > HIGHEST_TOTAL:
+        found.append(FieldError(field="lines", message=f"The total must be at most {HIGHEST_TOTAL} minor units."))
+    elif totals.total % step:
+        message = (
+            f"Cards can be charged in steps of {step} minor units of {currency} only; the total is {totals.total}."
+        )
+        found.append(FieldError(field="lines", message=message))
+    if not _EARLIEST_DUE <= due_on <= _years_after(today, _YEARS_AHEAD):
+        message = f"The due date must be between {_EARLIEST_DUE.year} and {_YEARS_AHEAD} years from now."
+        found.append(FieldError(field="due_on", message=message))
+    return found
+
+
+def why_not_opened(status: Status) -> str | None:
+    """The reason why an invoice may not be opened; None: it may."""
+    return None if status == "draft" else f"Only a draft can be opened. This invoice is {_in_words(status)}."
+
+
+def why_not_withdrawn(balance: Balance) -> str | None:
+    """The reason why an invoice may not be voided; None: it may. An uncollectible one may still be withdrawn."""
+    if balance.status not in ("open", "uncollectible"):
+        return f"Only an open invoice can be voided. This invoice is {_in_words(balance.status)}."
+    return _money_on_it(balance)
+
+
+def why_not_given_up(balance: Balance) -> str | None:
+    """The reason why an invoice may not be marked uncollectible; None: it may."""
+    if balance.status != "open":
+        return f"Only an open invoice can be marked uncollectible. This invoice is {_in_words(balance.status)}."
+    return None if not balance.processing else _money_on_it(balance)
+
+
+def _money_on_it(balance: Balance) -> str | None:
+    if balance.processing:
+        return "A payment of this invoice is being processed. Wait for its outcome."
+    if balance.paid:
+        return "Part of this invoice is already paid. Give that money back first."
+    return None
+
+
+def _in_words(status: Status) -> str:
+    match status:
+        case "draft":
+            return "a draft"
+        case "uncollectible":
+            return "marked uncollectible"
+        case "open" | "paid" | "void":
+            return status
+        case _:
+            assert_never(status)
+
+
+def _years_after(day: date, years: int) -> date:
+    try:
+        return day.replace(year=day.year + years)
+    except ValueError:  # 29 February
+        return day.replace(year=day.year + years, day=28)

@@ -1,0 +1,80 @@
+"""Who may do what to an invoice. The gateway says who somebody is; whose invoice it is stands in our own rows."""
+
+import hmac
+from datetime import datetime
+
+from chassis.database import Database, Tx
+from contracts.billing import Invoice, PayLinkNotUsable
+from contracts.message import Actor, InvoiceId, NotAllowed, NotFound
+from services.billing.store import invoices
+
+_MERCHANT_SIDE = ("member", "api_key")
+
+
+def require_role(actor: Actor, *roles: str) -> None:
+    """Let only these roles of the merchant's side pass. Raises NotAllowed, which says why."""
+    if actor.kind not in _MERCHANT_SIDE:
+        raise NotAllowed("Only the merchant can do this.")
+    if actor.read_only:
+        raise NotAllowed("You are looking on behalf of somebody else and cannot change anything.")
+    if actor.role not in roles:
+        raise NotAllowed(f"This needs the role {' or '.join(roles)}. Your role is {actor.role or 'none'}.")
+
+
+async def lock_of_member(tx: Tx, invoice_id: InvoiceId) -> Invoice:
+    """The merchant's invoice, locked. Raises NotFound."""
+    found = await invoices.lock_invoice(tx, tx.merchant, invoice_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def shown(
+    db: Database, cause_merchant: object, actor: Actor, invoice_id: InvoiceId, token: str | None
+) -> Invoice:
+    """An invoice that this actor may look at. Raises NotFound, or PayLinkNotUsable for a dead link."""
+    if cause_merchant is None:
+        raise NotFound
+    found = await invoices.invoice(db, cause_merchant, invoice_id)  # type: ignore[arg-type]  # None is ruled out above
+    if found is None:
+        raise NotFound
+    require_sight(found, actor, token, db.clock.now())
+    return found
+
+
+def require_sight(invoice: Invoice, actor: Actor, token_sha256: str | None, now: datetime) -> None:
+    """Members see their merchant's invoices, contacts their customer's opened ones, the public the one of its link.
+
+    Raises:
+        NotFound: not theirs; never told apart from what does not exist.
+        PayLinkNotUsable: the right link, but a dead one.
+    """
+    match actor.kind:
+        case "system":
+            return
+        case "member" | "api_key":
+            visible = actor.merchant_id in (None, invoice.merchant_id)
+        case "contact":
+            visible = actor.customer_id == invoice.customer_id and invoice.status != "draft"
+        case "public":
+            link = invoice.link
+            visible = link is not None and hmac.compare_digest(link.token_sha256, token_sha256 or "")
+            if visible:
+                require_living_link(invoice, now)
+        case _:
+            visible = False
+    if not visible:
+        raise NotFound
+
+
+def require_living_link(invoice: Invoice, now: datetime) -> None:
+    """Raises PayLinkNotUsable, saying why, unless the invoice's public URL shows it."""
+    link = invoice.link
+    if link is None:
+        raise PayLinkNotUsable("An invoice has a link once it is open.", why="unknown")
+    if link.replaced_by is not None:
+        raise PayLinkNotUsable("This payment link was replaced by another one.", why="replaced")
+    if link.revoked:
+        raise PayLinkNotUsable("This payment link was withdrawn.", why="revoked")
+    if link.expires_at is not None and link.expires_at <= now:
+        raise PayLinkNotUsable("This payment link has expired.", why="expired")

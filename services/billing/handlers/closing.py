@@ -1,0 +1,59 @@
+"""Withdrawing an invoice, and giving it up. An open checkout is expired at Stripe first: nobody may pay it afterwards."""
+
+from collections.abc import Callable
+
+from chassis.requests import Work
+from contracts.billing import (
+    GiveUpInvoice,
+    Invoice,
+    InvoiceGivenUp,
+    InvoiceNotPayable,
+    InvoiceVoided,
+    VoidInvoice,
+)
+from contracts.message import Conflict
+from services.billing.domain.invoices import Balance, why_not_given_up, why_not_withdrawn
+from services.billing.handlers.access import lock_of_member, require_role
+from services.billing.handlers.paying import balance_of, close_checkout
+from services.billing.store import books, payments
+from services.billing.stripe_gateway import StripeError, StripeGateway, within_budget
+
+_CLOSERS = ("admin", "manager")
+
+
+async def void_invoice(work: Work, command: VoidInvoice, *, stripe: StripeGateway) -> Invoice:
+    """Withdraw an invoice."""
+    return await _close(work, command, stripe, InvoiceVoided, why_not_withdrawn)
+
+
+async def give_up_invoice(work: Work, command: GiveUpInvoice, *, stripe: StripeGateway) -> Invoice:
+    """Mark an invoice uncollectible."""
+    return await _close(work, command, stripe, InvoiceGivenUp, why_not_given_up)
+
+
+async def _close(
+    work: Work,
+    command: VoidInvoice | GiveUpInvoice,
+    stripe: StripeGateway,
+    event: type[InvoiceVoided | InvoiceGivenUp],
+    why_not: Callable[[Balance], str | None],
+) -> Invoice:
+    for _ in range(2):
+        async with work.transaction() as tx:
+            require_role(tx.cause.actor, *_CLOSERS)
+            invoice = await lock_of_member(tx, command.invoice_id)
+            if reason := why_not(balance_of(invoice)):
+                raise Conflict(reason)
+            standing = await payments.open_attempt(tx, tx.merchant, command.invoice_id)
+            if standing is None:
+                closed = await books.invoice_closed(tx, invoice, event)
+                tx.reply(closed)
+                return closed
+        try:
+            async with within_budget():
+                await close_checkout(work, standing, stripe)
+        except InvoiceNotPayable as paying:
+            raise Conflict(paying.detail) from paying
+        except StripeError as doubt:
+            raise Conflict("This invoice is being paid, and the checkout could not be closed. Try again.") from doubt
+    raise Conflict("This invoice is being paid right now.")

@@ -1,0 +1,90 @@
+"""What billing is asked: links, documents, and whether a mail is still true."""
+
+import asyncio
+
+from chassis.requests import Work
+from contracts.billing import (
+    BillingMailFacts,
+    Invoice,
+    InvoicePdf,
+    NoReceiptYet,
+    PayLinkUrl,
+    Receipt,
+    ReceiptPdf,
+)
+from contracts.identity import Logo, Merchant
+from contracts.message import Document, InvoiceId, MailFacts, NotAllowed, NotFound
+from services.billing import documents
+from services.billing.handlers.access import require_living_link, shown
+from services.billing.handlers.invoices import pay_link_token
+from services.billing.store import copies, invoices
+
+_PDF = "application/pdf"
+
+
+async def pay_link_url(work: Work, question: PayLinkUrl, *, secret_key: str) -> MailFacts:
+    """The secret path of an invoice's public page, for a member who copies it."""
+    actor = work.cause.actor
+    invoice = await shown(work.db, work.cause.merchant_id, actor, question.invoice_id, None)
+    if actor.kind not in ("member", "api_key"):
+        raise NotAllowed("Only the merchant can copy a payment link.")
+    require_living_link(invoice, work.db.clock.now())
+    return MailFacts(still_true=True, path=await _path(work, invoice, secret_key))
+
+
+async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str) -> MailFacts:
+    """Whether the payment link's mail is still to be sent, and its link. Asked by our own services only."""
+    if work.cause.actor.kind not in ("system", "member"):
+        raise NotFound
+    invoice = await shown(work.db, work.cause.merchant_id, work.cause.actor, question.id, None)
+    facts = invoice.model_dump(mode="json")
+    if invoice.status != "open":
+        return MailFacts(still_true=False, why_not=invoice.status, facts=facts)
+    if invoice.link is None or invoice.link.revoked:
+        return MailFacts(still_true=False, why_not="revoked", facts=facts)
+    return MailFacts(still_true=True, path=await _path(work, invoice, secret_key), facts=facts)
+
+
+async def _path(work: Work, invoice: Invoice, secret_key: str) -> str:
+    generation = await invoices.link_generation(work.db, InvoiceId(invoice.id))
+    return f"/pay/{pay_link_token(secret_key, InvoiceId(invoice.id), generation)}"
+
+
+async def invoice_pdf(work: Work, question: InvoicePdf) -> Document:
+    """The invoice as PDF. A draft has none."""
+    invoice = await shown(
+        work.db, work.cause.merchant_id, work.cause.actor, question.invoice_id, question.link_token_sha256
+    )
+    if invoice.status == "draft":
+        raise NotFound("A draft has no document. Open it first.")
+    merchant, logo, locale = await _letterhead(work, invoice, question.locale)
+    body = await asyncio.to_thread(documents.invoice_pdf, invoice, merchant, logo, locale)
+    return Document(_PDF, f"{invoice.number}.pdf", body)
+
+
+async def receipt_pdf(work: Work, question: ReceiptPdf) -> Document:
+    """The receipt of an invoice's last (or the given) payment as PDF."""
+    invoice = await shown(
+        work.db, work.cause.merchant_id, work.cause.actor, question.invoice_id, question.link_token_sha256
+    )
+    receipt = _receipt(invoice, question)
+    merchant, logo, locale = await _letterhead(work, invoice, question.locale)
+    body = await asyncio.to_thread(documents.receipt_pdf, invoice, receipt, merchant, logo, locale)
+    return Document(_PDF, f"{receipt.number}.pdf", body)
+
+
+def _receipt(invoice: Invoice, question: ReceiptPdf) -> Receipt:
+    found = [each for each in invoice.receipts if question.payment_id in (None, each.payment_id)]
+    if not found:
+        raise NoReceiptYet
+    return found[-1]
+
+
+async def _letterhead(work: Work, invoice: Invoice, locale: str | None) -> tuple[Merchant, Logo | None, str]:
+    merchant = await copies.merchant(work.db, invoice.merchant_id)
+    assert merchant is not None, "An invoice could not be opened before its merchant was known, and none is deleted."
+    logo = await copies.logo(work.db, invoice.merchant_id)
+    if locale is None:
+        customer = await copies.customer(work.db, invoice.merchant_id, invoice.customer_id)
+        locale = customer.locale if customer else merchant.locale
+    return merchant, logo, locale

@@ -1,0 +1,175 @@
+"""Time-driven work: find what no webhook told, expire checkouts that nobody may pay any more, forget old webhooks."""
+
+import logging
+from datetime import timedelta
+
+from chassis.database import Tx
+from chassis.service import Runtime
+from contracts.billing import Invoice
+from contracts.message import PaymentId
+from services.billing.store import books, invoices, payments, stripe_events
+from services.billing.store.payments import Attempt
+from services.billing.stripe_gateway import (
+    Checkout,
+    Intent,
+    StripeError,
+    StripeGateway,
+    StripeRefusedError,
+    found_event,
+    payload_of,
+    reference_of,
+)
+
+log = logging.getLogger("portal.billing.schedules")
+
+_LET_BE = timedelta(seconds=30)
+"""A younger attempt is still in the hands of its command."""
+_GIVE_UP_LOOKING = timedelta(minutes=10)
+"""A session that Stripe does not list so long after it was asked for was never made."""
+_OVERLAP_SECONDS = 3600
+_KEEP = timedelta(days=30)
+_PAGE = 100
+
+
+async def reconcile(runtime: Runtime, *, stripe: StripeGateway) -> None:
+    """Ask Stripe about each attempt without an end, then walk along the payments that it took since the last time.
+
+    What it finds is stored as an event (see `webhooks`), so that there is one way into the books.
+    """
+    try:
+        await _ask_about_attempts(runtime, stripe)
+        await _walk_intents(runtime, stripe)
+    except StripeError as away:
+        log.warning("Stripe cannot be asked now; the next reconciliation will.", extra={"reason": str(away)})
+
+
+async def _ask_about_attempts(runtime: Runtime, stripe: StripeGateway) -> None:
+    after: PaymentId | None = None
+    while True:
+        page = await payments.not_ended(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
+        for attempt in page:
+            try:
+                await _ask_about(runtime, stripe, attempt)
+            except StripeRefusedError:
+                # One object that Stripe does not know must not keep us from asking about the others.
+                log.exception("Stripe does not know an attempt.", extra={"payment": str(attempt.payment.id)})
+        if len(page) < _PAGE:
+            return
+        after = PaymentId(page[-1].payment.id)
+
+
+async def _ask_about(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -> None:
+    age = runtime.clock.now() - attempt.payment.created_at
+    if attempt.session_id is not None:
+        checkout: Checkout | None = await stripe.checkout(attempt.session_id, attempt.account)
+    else:
+        checkout = await stripe.find_checkout(PaymentId(attempt.payment.id), age, attempt.account)
+    if checkout is None:
+        if age > _GIVE_UP_LOOKING:
+            await _settle_quietly(runtime, attempt, None)
+    elif checkout.status == "open":
+        await _settle_quietly(runtime, attempt, checkout)
+    elif checkout.status == "expired":
+        await _tell(runtime, attempt.account, checkout=("expired", checkout))
+    elif checkout.paid:
+        await _tell(runtime, attempt.account, checkout=("completed", checkout))
+    else:
+        await _ask_about_debit(runtime, stripe, attempt, checkout)
+
+
+async def _ask_about_debit(runtime: Runtime, stripe: StripeGateway, attempt: Attempt, checkout: Checkout) -> None:
+    """A completed checkout without its money: it is on its way, or was refused days later."""
+    intent = await stripe.intent(checkout.intent_id, attempt.account) if checkout.intent_id else None
+    if intent is not None and intent.status in ("requires_payment_method", "canceled"):
+        await _tell(runtime, attempt.account, checkout=("async_payment_failed", checkout))
+    elif attempt.payment.status != "processing":
+        await _tell(runtime, attempt.account, checkout=("completed", checkout))
+
+
+async def _settle_quietly(runtime: Runtime, attempt: Attempt, checkout: Checkout | None) -> None:
+    """Store the open session whose answer was lost, or end an attempt that never had one."""
+    async with runtime.db.transaction(runtime.system_cause(attempt.payment.merchant_id)) as tx:
+        invoice, now = await _locked(tx, attempt)
+        if now.session_id is not None or now.payment.status not in ("created", "unknown"):
+            return
+        if checkout is None:
+            await books.payment_ended(tx, invoice, now)
+        else:
+            await books.checkout_opened(tx, invoice, now, checkout.id, checkout.url)
+
+
+async def _walk_intents(runtime: Runtime, stripe: StripeGateway) -> None:
+    """Compare the payments that Stripe took with our books."""
+    seen = await stripe_events.intents_cursor(runtime.db, "")
+    since = int((runtime.clock.now() - _KEEP).timestamp()) if seen is None else seen - _OVERLAP_SECONDS
+    newest = seen or since
+    async for intent in stripe.intents_since(since, None):
+        newest = max(newest, intent.created)
+        reference = reference_of(intent.metadata)
+        if intent.status != "succeeded" or reference is None:
+            continue
+        known = await payments.attempt(runtime.db, reference.merchant_id, reference.payment_id)
+        if known is None or known.payment.status != "succeeded" or known.intent_id not in (None, intent.id):
+            await _tell(runtime, None, intent=intent)
+    await stripe_events.move_intents_cursor(runtime.db, "", newest)
+
+
+async def _tell(
+    runtime: Runtime, account: str | None, *, checkout: tuple[str, Checkout] | None = None, intent: Intent | None = None
+) -> None:
+    now = runtime.clock.now()
+    if checkout is not None:
+        event = found_event(f"checkout.session.{checkout[0]}", checkout[1].raw, account, now)
+    else:
+        assert intent is not None, "Something was found."
+        event = found_event("payment_intent.succeeded", intent.raw, account, now)
+    log.info("Found at Stripe what no webhook has told.", extra={"event": event.id})
+    await stripe_events.store(runtime.db, event.id, event.type, account, payload_of(event), now)
+
+
+async def close_checkouts(runtime: Runtime, *, stripe: StripeGateway) -> None:
+    """A worker: expire, at Stripe, open checkouts of invoices that are settled by other money."""
+    while True:
+        await runtime.wait(books.CLOSE_CHANNEL, timeout=30)
+        for attempt in await payments.to_close(runtime.db, _PAGE):
+            try:
+                await close_one(runtime, stripe, attempt)
+            except StripeError as away:
+                log.warning("A checkout could not be closed yet.", extra={"reason": str(away)})
+
+
+async def close_one(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -> None:
+    """Expire one attempt's checkout and end it. A checkout that is complete by now is left to its webhook."""
+    age = runtime.clock.now() - attempt.payment.created_at
+    if attempt.session_id is None:
+        checkout = await stripe.join_checkout(
+            attempt.request, attempt.key, PaymentId(attempt.payment.id), age, attempt.account
+        )
+    else:
+        checkout = await stripe.checkout(attempt.session_id, attempt.account)
+    if checkout is not None and checkout.status == "open":
+        checkout = await stripe.expire_checkout(checkout.id, attempt.account)
+    if checkout is not None and checkout.status == "complete":
+        await _tell(runtime, attempt.account, checkout=("completed", checkout))
+    async with runtime.db.transaction(runtime.system_cause(attempt.payment.merchant_id)) as tx:
+        invoice, now = await _locked(tx, attempt)
+        complete = checkout is not None and checkout.status == "complete"
+        if complete or now.payment.status not in ("created", "unknown", "requires_action"):
+            await payments.request_close(tx, PaymentId(now.payment.id), wanted=False)
+        else:
+            await books.payment_ended(tx, invoice, now)
+
+
+async def prune_webhooks(runtime: Runtime) -> None:
+    """Forget what Stripe told us more than thirty days ago. What is stuck stays until a person has decided."""
+    async with runtime.db.transaction(runtime.system_cause()) as tx:
+        await stripe_events.prune(tx, tx.now - _KEEP)
+
+
+async def _locked(tx: Tx, attempt: Attempt) -> tuple[Invoice, Attempt]:
+    merchant_id, payment_id = attempt.payment.merchant_id, PaymentId(attempt.payment.id)
+    invoice = await invoices.lock_invoice(tx, merchant_id, attempt.payment.invoice_id)
+    now = await payments.attempt(tx, merchant_id, payment_id)
+    assert invoice is not None, "Invoices are never deleted."
+    assert now is not None, "Attempts are never deleted."
+    return invoice, now

@@ -1,0 +1,158 @@
+"""The SQL of what Stripe told us: stored first, handled later, kept for thirty days."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chassis.database import Database, Row, Tx
+
+CHANNEL = "stripe_event"
+"""What is notified when an event was stored."""
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event under way; `tries` counts this one."""
+
+    id: str
+    type: str
+    account: str | None
+    payload: str
+    tries: int
+
+
+async def store(db: Database | Tx, event_id: str, kind: str, account: str | None, payload: str, now: datetime) -> None:
+    """Keep an event unless it is known, and wake the worker, in one round trip."""
+    await db.execute(
+        """
+        WITH kept AS (
+            INSERT INTO stripe_event (id, type, account, payload, received_at, next_try_at)
+            VALUES ($1, $2, $3, $4, $5, $5)
+            ON CONFLICT (id) DO NOTHING
+            RETURNING id
+        )
+        SELECT pg_notify('stripe_event', '') FROM kept
+        """,
+        event_id,
+        kind,
+        account,
+        payload,
+        now,
+    )
+
+
+async def claim(db: Database, now: datetime, lease: timedelta) -> StoredEvent | None:
+    """Take the event that waits longest, for `lease`: should its worker die, another takes it when that has passed.
+
+    Not held by a lock, because handling it may ask Stripe, and no transaction stays open for that.
+    """
+    row = await db.fetchrow(
+        """
+        UPDATE stripe_event SET tries = tries + 1, next_try_at = $2
+        WHERE id = (
+            SELECT id FROM stripe_event WHERE status = 'waiting' AND next_try_at <= $1
+            ORDER BY next_try_at FOR UPDATE SKIP LOCKED LIMIT 1
+        )
+        RETURNING id, type, account, payload, tries
+        """,
+        now,
+        now + lease,
+    )
+    return None if row is None else StoredEvent(**row)
+
+
+async def lock_waiting(tx: Tx, event_id: str) -> bool:
+    """Lock an event that is still to be handled. False: somebody else has handled it."""
+    found = await tx.fetchval("SELECT true FROM stripe_event WHERE id = $1 AND status = 'waiting' FOR UPDATE", event_id)
+    return bool(found)
+
+
+async def mark_done(tx: Tx, event_id: str, outcome: str) -> None:
+    """The event has had its effect (or has none), in the transaction of that effect."""
+    await tx.execute(
+        "UPDATE stripe_event SET status = 'done', outcome = $2, handled_at = $3, last_error = NULL WHERE id = $1",
+        event_id,
+        outcome,
+        tx.now,
+    )
+
+
+async def mark_stuck(tx: Tx, event_id: str, reason: str) -> None:
+    """A person has to look at this one. The dead-letter commands show it."""
+    await tx.execute(
+        "UPDATE stripe_event SET status = 'stuck', last_error = $2 WHERE id = $1 AND status = 'waiting'",
+        event_id,
+        reason,
+    )
+
+
+async def try_again(tx: Tx, event_id: str, at: datetime, reason: str) -> None:
+    """It did not work out this time."""
+    await tx.execute(
+        "UPDATE stripe_event SET next_try_at = $2, last_error = $3 WHERE id = $1 AND status = 'waiting'",
+        event_id,
+        at,
+        reason,
+    )
+
+
+async def prune(tx: Tx, before: datetime) -> int:
+    """Forget events that were received before `before` and need nobody any more. Returns how many."""
+    status = await tx.execute(
+        "DELETE FROM stripe_event WHERE status IN ('done', 'discarded') AND received_at < $1", before
+    )
+    return int(status.split()[-1])
+
+
+async def list_stuck(db: Database) -> Sequence[Row]:
+    """Stuck events, oldest first."""
+    return await db.fetch(
+        """
+        SELECT id, type, account, payload, received_at, tries, last_error FROM stripe_event
+        WHERE status = 'stuck' ORDER BY received_at, id
+        """
+    )
+
+
+async def redrive_stuck(db: Database, now: datetime, event_id: str) -> bool:
+    """Handle a stuck event again, from its first try. False: there is none."""
+    woken = await db.fetch(
+        """
+        WITH again AS (
+            UPDATE stripe_event SET status = 'waiting', tries = 0, next_try_at = $1
+            WHERE status = 'stuck' AND id = $2
+            RETURNING id
+        )
+        SELECT pg_notify('stripe_event', '') FROM again
+        """,
+        now,
+        event_id,
+    )
+    return bool(woken)
+
+
+async def discard_stuck(db: Database, event_id: str) -> bool:
+    """Leave a stuck event unhandled for good; it is kept for its thirty days. False: there is none."""
+    status = await db.execute(
+        "UPDATE stripe_event SET status = 'discarded' WHERE status = 'stuck' AND id = $1", event_id
+    )
+    return status != "UPDATE 0"
+
+
+async def intents_cursor(db: Database, account: str) -> int | None:
+    """The creation time (Unix seconds) of the newest payment intent that reconciliation has seen."""
+    row = await db.fetchrow("SELECT intents_created FROM stripe_cursor WHERE account = $1", account)
+    return None if row is None else int(row["intents_created"])
+
+
+async def move_intents_cursor(db: Database, account: str, created: int) -> None:
+    """Reconciliation has seen every payment intent up to `created`; it never goes back."""
+    await db.execute(
+        """
+        INSERT INTO stripe_cursor (account, intents_created) VALUES ($1, $2)
+        ON CONFLICT (account) DO UPDATE
+        SET intents_created = greatest(stripe_cursor.intents_created, excluded.intents_created)
+        """,
+        account,
+        created,
+    )

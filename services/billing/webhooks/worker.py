@@ -1,0 +1,226 @@
+"""The worker: handles what is stored, each event in a transaction of its own, and puts off what does not work out."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from chassis.database import Tx
+from chassis.ids import new_id
+from chassis.service import Runtime
+from contracts.billing import Decline, Invoice, Payment
+from contracts.message import Money, PaymentId
+from services.billing.domain.invoices import Balance
+from services.billing.domain.settlement import (
+    UNENDED,
+    AlreadyPaid,
+    AlreadyRecorded,
+    Collected,
+    PartPaid,
+    Settled,
+    WrongAmount,
+    settle,
+)
+from services.billing.store import books, invoices, payments, stripe_events
+from services.billing.store.payments import Attempt
+from services.billing.store.stripe_events import StoredEvent
+from services.billing.stripe_gateway import Refusal, StripeGateway, event_of
+from services.billing.webhooks.news import CardSeen, Declined, Ended, OnItsWay, Succeeded, Told, understand
+
+log = logging.getLogger("portal.billing.webhooks")
+
+_AT_ONCE = 4
+"""Events under way per process: one that waits for Stripe holds nobody up."""
+_LEASE = timedelta(seconds=20)
+"""Longer than one handling takes (a call of at most 8 s); a dead worker's event is taken up again after it."""
+_MOST_TRIES = 12
+_LONGEST_REST = timedelta(hours=1)
+_TRIES_FOR_CARD = 3
+"""So often we wait for Stripe to name the card; then the money is booked without."""
+
+
+class NotKnownYetError(Exception):
+    """It names an attempt of ours that we do not have: try again, it may be before our commit."""
+
+
+async def work(runtime: Runtime, *, stripe: StripeGateway) -> None:
+    """Handle stored events until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_AT_ONCE):
+            group.create_task(_keep_handling(runtime, stripe))
+
+
+async def _keep_handling(runtime: Runtime, stripe: StripeGateway) -> None:
+    while True:
+        if not await handle_next(runtime, stripe):
+            await runtime.wait(stripe_events.CHANNEL, timeout=1)
+
+
+async def handle_next(runtime: Runtime, stripe: StripeGateway) -> bool:
+    """Handle the event that waits longest. False: none is due."""
+    stored = await stripe_events.claim(runtime.db, runtime.clock.now(), _LEASE)
+    if stored is None:
+        return False
+    try:
+        await _handle(runtime, stripe, stored)
+    except Exception as failed:  # noqa: BLE001 - whatever it is, this event waits and the others go on
+        await _put_off(runtime, stored, failed)
+    return True
+
+
+async def _put_off(runtime: Runtime, stored: StoredEvent, failed: Exception) -> None:
+    reason = f"{type(failed).__name__}: {failed}"[:1000]
+    stuck = stored.tries >= _MOST_TRIES
+    log.log(
+        logging.ERROR if stuck else logging.WARNING,
+        "A Stripe event could not be handled.",
+        extra={"event": stored.id, "type": stored.type, "tries": stored.tries, "reason": reason, "stuck": stuck},
+    )
+    async with runtime.db.transaction(runtime.system_cause()) as tx:
+        if stuck:
+            await stripe_events.mark_stuck(tx, stored.id, reason)
+        else:
+            rest = min(timedelta(seconds=2 ** (stored.tries - 1)), _LONGEST_REST)
+            await stripe_events.try_again(tx, stored.id, tx.now + rest, reason)
+
+
+async def _handle(runtime: Runtime, stripe: StripeGateway, stored: StoredEvent) -> None:
+    told = understand(event_of(stored.payload))
+    cause = runtime.system_cause()
+    if isinstance(told, Told):
+        merchant_id = told.reference.merchant_id
+        known = await payments.attempt(runtime.db, merchant_id, told.reference.payment_id)
+        told = await _with_card(told, known, stripe, stored.tries)
+        correlation_id = known.correlation_id if known else cause.correlation_id
+        cause = replace(cause, merchant_id=merchant_id, message_id=stored.id, correlation_id=correlation_id)
+    async with runtime.db.transaction(cause) as tx:
+        if not await stripe_events.lock_waiting(tx, stored.id):
+            return
+        outcome = told if isinstance(told, str) else await _apply(tx, told)
+        if isinstance(outcome, WrongAmount):
+            reason = f"WrongAmount: asked {outcome.asked}, took {outcome.took}"
+            log.error("Money with the wrong amount.", extra={"event": stored.id, "reason": reason})
+            await stripe_events.mark_stuck(tx, stored.id, reason)
+        else:
+            await stripe_events.mark_done(tx, stored.id, outcome)
+
+
+async def _with_card(told: Told, known: Attempt | None, stripe: StripeGateway, tries: int) -> Told:
+    """The event that brings the money seldom names the card: ask, unless the charge's own event already has."""
+    if not isinstance(told.news, Succeeded) or told.card or told.intent_id is None or known is None:
+        return told
+    if known.payment.last4 or known.payment.status == "succeeded" or tries > _TRIES_FOR_CARD:
+        return told
+    return replace(told, card=(await stripe.intent(told.intent_id, told.account)).card)
+
+
+async def _apply(tx: Tx, told: Told) -> str | WrongAmount:
+    """One event's effect, under the invoice's lock. Returns what it was, for the record."""
+    reference = told.reference
+    invoice = await invoices.lock_invoice(tx, reference.merchant_id, reference.invoice_id)
+    attempt = await payments.attempt(tx, reference.merchant_id, reference.payment_id)
+    if invoice is None or attempt is None:
+        raise NotKnownYetError(f"payment {reference.payment_id}")
+    if attempt.payment.invoice_id != invoice.id or attempt.account != told.account:
+        # A connected merchant can type anybody's invoice id into their metadata.
+        return "foreign: not this attempt's account or invoice"
+    attempt = _with_ids(attempt, told)
+    match told.news:
+        case Succeeded(took):
+            return await _collect(tx, invoice, attempt, took, told.intent_id)
+        case CardSeen():
+            return await _note_card(tx, attempt)
+        case OnItsWay() | Ended() | Declined() if attempt.payment.status not in UNENDED:
+            return f"ignored: the attempt has already {attempt.payment.status}"
+        case OnItsWay():
+            return await _put_under_way(tx, invoice, attempt)
+        case Ended(refusal):
+            return await _end(tx, invoice, attempt, told, refusal)
+        case Declined(refusal):
+            return await _note_decline(tx, invoice, attempt, _decline(refusal, told.at))
+        case _:
+            assert_never(told.news)
+
+
+def _with_ids(attempt: Attempt, told: Told) -> Attempt:
+    """The attempt with what this event adds to it: Stripe's ids, and the card unless one is known."""
+    payment = attempt.payment
+    if told.card is not None and (payment.status != "succeeded"):
+        payment = payment.model_copy(update={"method": told.card.method, "last4": told.card.last4})
+    return replace(attempt, payment=payment, session_id=attempt.session_id or told.session_id)
+
+
+async def _collect(tx: Tx, invoice: Invoice, attempt: Attempt, took: Money, intent_id: str | None) -> str | WrongAmount:
+    payment = attempt.payment
+    succeeded = payment.status == "succeeded"
+    asked = Money(payment.amount, payment.currency)
+    collected = Collected(asked, took, intent_id, succeeded, attempt.intent_id)
+    balance = Balance(invoice.status, invoice.currency, invoice.total, invoice.amount_paid, invoice.amount_processing)
+    outcome = settle(balance, collected, tx.now)
+    match outcome:
+        case AlreadyRecorded():
+            return "already recorded"
+        case WrongAmount():
+            return outcome
+        case Settled() | PartPaid() | AlreadyPaid():
+            if succeeded:
+                assert intent_id is not None, "Only another intent's success is not recorded already."
+                if await payments.intent_is_recorded(tx, intent_id):
+                    return "already recorded"
+                attempt = await _second_movement(tx, attempt, intent_id)
+            paid = replace(attempt, intent_id=intent_id or attempt.intent_id)
+            await books.payment_succeeded(tx, invoice, paid, outcome)
+            return type(outcome).__name__
+        case _:
+            assert_never(outcome)
+
+
+async def _second_movement(tx: Tx, attempt: Attempt, intent_id: str) -> Attempt:
+    """Money came twice for one attempt. The second has a row of its own, so that it can be given back."""
+    number = await invoices.next_attempt(tx, attempt.payment.invoice_id)
+    payment = Payment(
+        **attempt.payment.model_dump(include={"merchant_id", "customer_id", "invoice_id", "amount", "currency"}),
+        id=new_id(),
+        attempt=number,
+        status="processing",
+        created_at=tx.now,
+    )
+    second = Attempt(payment, intent_id, "stripe", "", attempt.correlation_id, {}, attempt.account)
+    await payments.insert_attempt(tx, second)
+    # Saved as *processing*, since its checkout is not open; but none of the invoice's processing amount is its own.
+    return replace(second, payment=payment.model_copy(update={"status": "created"}))
+
+
+async def _note_card(tx: Tx, attempt: Attempt) -> str:
+    payment = attempt.payment
+    if payment.status == "succeeded":
+        return "ignored: the attempt has already succeeded"
+    await payments.note_card(tx, PaymentId(payment.id), payment.method, payment.last4)
+    return "card noted"
+
+
+async def _put_under_way(tx: Tx, invoice: Invoice, attempt: Attempt) -> str:
+    if attempt.payment.status == "processing":
+        return "ignored: already processing"
+    await books.payment_processing(tx, invoice, attempt)
+    return "processing"
+
+
+async def _end(tx: Tx, invoice: Invoice, attempt: Attempt, told: Told, refusal: Refusal | None) -> str:
+    if attempt.session_id != told.session_id:
+        return "ignored: not the attempt's session"
+    await books.payment_ended(tx, invoice, attempt, _decline(refusal, told.at) if refusal else None)
+    return "ended"
+
+
+async def _note_decline(tx: Tx, invoice: Invoice, attempt: Attempt, decline: Decline) -> str:
+    noted = attempt.payment.decline
+    if noted is not None and noted.at >= decline.at and noted != decline:
+        return "ignored: a later decline is noted"
+    await books.payment_declined(tx, invoice, attempt, decline)
+    return "decline noted"
+
+
+def _decline(refusal: Refusal, at: datetime) -> Decline:
+    return Decline(code=refusal.code, message=refusal.message, at=at)
