@@ -39,6 +39,18 @@ class Story:
         self.saved: Json = {}
         self.paid: Json = {}
 
+    def steps(self) -> tuple[Callable[[], str], ...]:
+        """The story in order; each step returns what it saw and raises when something does not hold."""
+        return (
+            self.merchant_invites,
+            self.customer_accepts,
+            self.merchant_makes_links,
+            self.stranger_signs_up_and_pays,
+            self.customer_sees_and_pays,
+            self.everything_follows,
+            self.todos,
+        )
+
     # 1
     def merchant_invites(self) -> str:
         """The merchant signs in, adds a customer and presses Send Invite."""
@@ -201,16 +213,7 @@ def main() -> int:
         print("Nothing is running here: start it with `make up`.", file=sys.stderr)
         return 1
     story = Story(json.loads(path.read_text()))
-    steps = (
-        story.merchant_invites,
-        story.customer_accepts,
-        story.merchant_makes_links,
-        story.stranger_signs_up_and_pays,
-        story.customer_sees_and_pays,
-        story.everything_follows,
-        story.todos,
-    )
-    for number, step in enumerate(steps, 1):
+    for number, step in enumerate(story.steps(), 1):
         started = time.monotonic()
         name = step.__name__.replace("_", " ")
         try:
