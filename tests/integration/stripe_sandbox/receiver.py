@@ -52,6 +52,10 @@ class Receiver:
         """Waits until exactly these types arrived about the id, in this order."""
         await self.until(lambda: self.types_about(object_id) == types, timeout)
 
+    async def until_count(self, object_id: str, count: int) -> None:
+        """Waits until so many events about the id arrived."""
+        await self.until(lambda: len(self.about(object_id)) == count)
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)

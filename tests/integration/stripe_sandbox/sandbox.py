@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import stripe
+from stripe.checkout import Session
 
 from local.children import free_port
 from local.stripe.launch import running
@@ -32,7 +33,7 @@ class Running:
     http: httpx.AsyncClient
     stripe: stripe.StripeClient
 
-    async def session(self, options: Json | None = None, **params: Any) -> stripe.checkout.Session:
+    async def session(self, options: Json | None = None, **params: Any) -> Session:
         """An open Checkout Session over EUR 12.50, unless the params say otherwise."""
         given: Any = {
             "mode": "payment",
@@ -43,7 +44,7 @@ class Running:
         }
         return await self.stripe.v1.checkout.sessions.create_async(given, options)  # type: ignore[arg-type]  # test options
 
-    async def press_pay(self, session: stripe.checkout.Session, card: str, **typed: str) -> httpx.Response:
+    async def press_pay(self, session: Session, card: str, **typed: str) -> httpx.Response:
         """What the browser sends when a person presses Pay."""
         form = {"card_number": card, "expiry": "12 / 34", "cvc": "123", "cardholder": "Ada Lovelace", **typed}
         return await self.http.post(f"/c/pay/{session.id}", data=form)
@@ -80,7 +81,7 @@ async def run_sandbox(data: Path, receiver: Receiver, retries: int = 0) -> Async
         httpx.AsyncClient(base_url=url) as http,
     ):
         yield Running(data, url, process, receiver, http, client)
-        await http_client.close_async()
+        await http_client.close_async()  # type: ignore[no-untyped-call]  # the SDK's method has no annotations
 
 
 __all__ = ["KEY", "SECRET", "Receiver", "Running", "line_item", "receiving", "run_sandbox"]

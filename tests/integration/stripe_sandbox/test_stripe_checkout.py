@@ -115,17 +115,14 @@ async def test_an_expired_session_cannot_be_paid(sandbox: Running) -> None:
         await sandbox.stripe.v1.checkout.sessions.expire_async(session.id)
 
 
-async def test_a_session_expires_at_its_time(tmp_path: Any) -> None:
-    from tests.integration.stripe_sandbox.sandbox import receiving, run_sandbox
-
-    async with receiving() as receiver, run_sandbox(tmp_path, receiver) as own:
-        session = await own.session()
-        turned = await own.control("POST", "/clock", advance=24 * 3600 - 60)
-        assert (await reread(own, session)).status == "open"
-        assert turned["now"] < session.expires_at
-        await own.control("POST", "/clock", advance=61)
-        assert (await reread(own, session)).status == "expired"
-        await receiver.until(lambda: receiver.types_about(session.id) == ["checkout.session.expired"])
+async def test_a_session_expires_at_its_time(sandbox: Running) -> None:
+    session = await sandbox.session()
+    turned = await sandbox.control("POST", "/clock", advance=24 * 3600 - 60)
+    assert (await reread(sandbox, session)).status == "open"
+    assert turned["now"] < session.expires_at
+    await sandbox.control("POST", "/clock", advance=61)
+    assert (await reread(sandbox, session)).status == "expired"
+    await sandbox.receiver.until_types(session.id, ["checkout.session.expired"])
 
 
 async def test_authentication_passed_completes_the_session(sandbox: Running) -> None:

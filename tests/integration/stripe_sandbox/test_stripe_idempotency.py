@@ -1,13 +1,12 @@
 """An idempotency key keeps its first result for 24 hours, whatever that result was."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
 import stripe
 
-from tests.integration.stripe_sandbox.sandbox import Running, receiving, run_sandbox
+from tests.integration.stripe_sandbox.sandbox import Running
 
 
 async def test_the_same_key_and_body_replays_the_first_result(sandbox: Running) -> None:
@@ -89,10 +88,10 @@ async def test_refused_parameters_leave_the_key_free(sandbox: Running) -> None:
     assert (await sandbox.session({"idempotency_key": "typo"})).status == "open"
 
 
-async def test_a_key_is_forgotten_after_24_hours(tmp_path: Path) -> None:
-    async with receiving() as receiver, run_sandbox(tmp_path, receiver) as own:
-        first = await own.stripe.v1.customers.create_async({}, {"idempotency_key": "day"})
-        await own.control("POST", "/clock", advance=24 * 3600 - 60)
-        assert (await own.stripe.v1.customers.create_async({}, {"idempotency_key": "day"})).id == first.id
-        await own.control("POST", "/clock", advance=120)
-        assert (await own.stripe.v1.customers.create_async({}, {"idempotency_key": "day"})).id != first.id
+async def test_a_key_is_forgotten_after_24_hours(sandbox: Running) -> None:
+    customers = sandbox.stripe.v1.customers
+    first = await customers.create_async({}, {"idempotency_key": "day"})
+    await sandbox.control("POST", "/clock", advance=24 * 3600 - 60)
+    assert (await customers.create_async({}, {"idempotency_key": "day"})).id == first.id
+    await sandbox.control("POST", "/clock", advance=120)
+    assert (await customers.create_async({}, {"idempotency_key": "day"})).id != first.id

@@ -1,7 +1,6 @@
 """What a sandbox keeps when its process ends, and what it refuses to be."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -10,9 +9,7 @@ from pathlib import Path
 
 from local.children import free_port
 from local.stripe.launch import stop
-from local.stripe.ledger import Ledger
-from local.stripe.store import Store
-from tests.integration.stripe_sandbox.sandbox import receiving, run_sandbox
+from tests.integration.stripe_sandbox.sandbox import Running, receiving, run_sandbox
 
 
 async def test_a_killed_sandbox_keeps_objects_keys_and_undelivered_events(tmp_path: Path) -> None:
@@ -43,22 +40,6 @@ async def test_a_killed_sandbox_keeps_objects_keys_and_undelivered_events(tmp_pa
             assert (lines[0]["idempotency_key"], lines[0]["checkout_session"]) == ("kept", session.id)
 
 
-async def test_the_ledger_file_catches_up_with_what_was_committed(tmp_path: Path) -> None:
-    async with receiving() as receiver:
-        async with run_sandbox(tmp_path, receiver) as own:
-            for _ in range(3):
-                session = await own.session()
-                await own.control("POST", f"/sessions/{session.id}/pay", card="4242424242424242")
-        whole = (tmp_path / "ledger.jsonl").read_text()
-        lines = whole.splitlines(keepends=True)
-        (tmp_path / "ledger.jsonl").write_text(lines[0] + lines[1][:30])  # killed in the middle of the second line
-        store = Store(tmp_path / "sandbox.sqlite3")
-        Ledger(tmp_path / "ledger.jsonl", store)
-        store.close()
-        assert (tmp_path / "ledger.jsonl").read_text() == whole
-        assert [json.loads(line)["seq"] for line in lines] == [1, 2, 3]
-
-
 def start_and_fail(**environment: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-m", "local.stripe"],
@@ -79,20 +60,27 @@ async def test_a_live_key_is_refused_at_the_start(tmp_path: Path) -> None:
     assert said == "stripe sandbox: STRIPE_SECRET_KEY must begin with sk_test_: the sandbox never takes a live key"
 
 
-async def test_a_second_sandbox_on_the_same_folder_refuses_to_start(tmp_path: Path) -> None:
-    async with receiving() as receiver, run_sandbox(tmp_path, receiver):
-        said = await asyncio.to_thread(
-            start_and_fail,
-            STRIPE_SANDBOX_DATA=str(tmp_path),
-            STRIPE_SANDBOX_PORT=str(free_port()),
-            STRIPE_SECRET_KEY="sk_test_x",
-        )
-    assert said == f"stripe sandbox: another sandbox is running on {tmp_path}"
+async def test_a_second_sandbox_on_the_same_folder_refuses_to_start(sandbox: Running) -> None:
+    said = await asyncio.to_thread(
+        start_and_fail,
+        STRIPE_SANDBOX_DATA=str(sandbox.data),
+        STRIPE_SANDBOX_PORT=str(free_port()),
+        STRIPE_SECRET_KEY="sk_test_x",
+    )
+    assert said == f"stripe sandbox: another sandbox is running on {sandbox.data}"
 
 
-async def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
-    async with receiving() as receiver, run_sandbox(tmp_path, receiver) as own:
-        port = int(own.url.rsplit(":", 1)[1])
-        sockets = Path(f"/proc/{own.process.pid}/net/tcp").read_text().splitlines()[1:]
-        listening = [line.split()[1] for line in sockets if line.split()[3] == "0A"]
-        assert [address for address in listening if address.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+def test_it_listens_on_loopback_only(sandbox: Running) -> None:
+    port = int(sandbox.url.rsplit(":", 1)[1])
+    sockets = Path(f"/proc/{sandbox.process.pid}/net/tcp").read_text().splitlines()[1:]
+    listening = [line.split()[1] for line in sockets if line.split()[3] == "0A"]
+    assert [address for address in listening if address.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+
+
+async def test_the_ledger_is_readable_over_http_as_in_the_file(sandbox: Running) -> None:
+    session = await sandbox.session()
+    paid = await sandbox.control("POST", f"/sessions/{session.id}/pay", card="4242424242424242")
+    lines = (await sandbox.control("GET", "/ledger"))["lines"]
+    assert [line for line in lines if line["payment_intent"] == paid["payment_intent"]] == sandbox.ledger(
+        paid["payment_intent"]
+    )

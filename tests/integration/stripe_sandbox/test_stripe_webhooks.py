@@ -121,7 +121,7 @@ async def test_shuffled_events_all_arrive_in_another_order(sandbox: Running) -> 
     orders = []
     for _ in range(6):
         intent = await pay(sandbox)
-        await sandbox.receiver.until(lambda intent=intent: len(sandbox.receiver.about(intent)) == 4)
+        await sandbox.receiver.until_count(intent, 4)
         orders.append(sandbox.receiver.types_about(intent))
     assert [sorted(order) for order in orders] == [sorted(_PAID)] * 6
     assert orders != [_PAID] * 6  # (1/24)^6: less than one run in a hundred million
