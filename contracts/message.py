@@ -65,6 +65,20 @@ Amount = Annotated[int, Field(ge=0, le=99_999_999_999)]
 """Minor units of the currency that stands beside it."""
 
 
+# ISO 4217's minor units where they are not two. CLDR's digits say how cash is shown (RSD 0, IQD 0), not what is owed.
+_MINOR_DIGITS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND"), 0),
+    **dict.fromkeys(("VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
+
+
+def minor_digits(currency: str) -> int:
+    """How many decimals a currency's major unit has (ISO 4217): EUR 2, JPY 0, KWD 3."""
+    return _MINOR_DIGITS.get(currency, 2)
+
+
 @validated(frozen=True, config=ConfigDict(strict=True))
 class Money:
     """An amount in the currency's minor units: `Money(1250, "EUR")` is 12.50 euro, `Money(1250, "JPY")` 1250 yen."""

@@ -41,7 +41,7 @@ class TodoSubject(Shape):
     label: str
     """What people call it: the invoice's number."""
     amount: int | None = None
-    """What is due on it, in minor units of `currency`."""
+    """What is due on it while it is open, its total once it is closed, in minor units of `currency`."""
     currency: str | None = None
     """ISO 4217."""
 
@@ -129,7 +129,11 @@ class TodoFollowsFacts(Problem):
 
 @command("todos.create_todo.v1")
 class CreateTodo(Command[Todo]):
-    """A contact writes a to-do of their own, or a member assigns one to `customer_id`. Refusals: NotFound, InvalidInput."""
+    """A contact writes a to-do of their own, or a member assigns one to `customer_id`.
+
+    Refusals: NotFound, InvalidInput (a member's to-do cannot be shared: the merchant sees it anyway), NotAllowed,
+    Conflict when the customer is archived.
+    """
 
     customer_id: CustomerId
     title: Line
@@ -144,7 +148,10 @@ class CreateTodo(Command[Todo]):
 class UpdateTodo(Command[Todo]):
     """Edit a to-do, complete, reopen or cancel it; only fields that are in the request change, `null` clears.
 
-    Refusals: NotFound; NotAllowed for a contact who edits what the merchant assigned; TodoFollowsFacts.
+    A contact edits, moves and cancels their own, and completes and reopens what the merchant assigned; a member edits,
+    moves and cancels what the merchant assigned. What is done or cancelled is reopened before it is anything else.
+    Refusals: NotFound, also for a member who asks for a private one; NotAllowed with the reason; TodoFollowsFacts for
+    billing ones; Conflict for a step that is none; InvalidInput for a null title, priority, sharing or status.
     """
 
     todo_id: TodoId
@@ -159,7 +166,10 @@ class UpdateTodo(Command[Todo]):
 
 @command("todos.delete_todo.v1")
 class DeleteTodo(Command[Todo]):
-    """Delete one's own to-do (contact) or one that was assigned (member). Refusals: NotFound, NotAllowed."""
+    """Delete one's own to-do (contact) or one that was assigned (member); again changes nothing.
+
+    Refusals: NotFound, NotAllowed, TodoFollowsFacts.
+    """
 
     todo_id: TodoId
 
