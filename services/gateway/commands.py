@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
@@ -13,12 +14,12 @@ from fastapi import Request
 
 from chassis.database import Cause
 from chassis.ids import new_id
+from chassis.service import Runtime
 from chassis.telemetry import traceparent
 from contracts.identity import Customer, Merchant
-from contracts.message import Actor, Command, MerchantId, NotAccepted, Question, Reply, State
-from services.gateway import readmodel
+from contracts.message import Actor, Command, EventEnvelope, MerchantId, NotAccepted, Question, Reply, State
+from services.gateway import readmodel, security
 from services.gateway.security import current_session
-from services.gateway.settings import Settings
 
 log = logging.getLogger("portal.gateway")
 
@@ -51,26 +52,37 @@ async def send(
     Raises the owner's refusals; NotAccepted within two seconds when it could not be taken; OutcomeUnknown when it was
     taken but not answered: the same id may be sent again.
     """
-    runtime, settings = request.app.state.runtime, request.app.state.settings
+    reply = await dispatch(request, command, id=id, known=known, public=public, merchant_id=merchant_id)
+    return reply.result
+
+
+async def dispatch(
+    request: Request,
+    command: Command[R],
+    *,
+    id: str | None,  # noqa: A002 - the command's id is what it is
+    known: Sequence[tuple[type[State], UUID]] = (),
+    public: Actor | None = None,
+    merchant_id: MerchantId | None = None,
+) -> Reply[R]:
+    """Like `send`, with everything that changed."""
+    runtime = request.app.state.runtime
     cause = await _cause(request, id, public, merchant_id)
     copies = await _known(request, command, cause, known)
-    limit = _limit(request, settings)
-    if limit.taken >= settings.commands_at_once:
-        raise NotAccepted("There is too much to do at this moment. Nothing has been changed.", retry_after=1)
-    limit.taken += 1
-    try:
+    with _room(request):
         reply: Reply[R] = await runtime.rpc.ask(command, cause, id=cause.message_id, known=copies)
-    finally:
-        limit.taken -= 1
     try:
-        async with runtime.db.transaction(cause) as tx:
-            await readmodel.apply(tx, reply.changed)
+        await _read_own_writes(runtime, cause, reply.changed)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         # It IS done, and our followers will hear of it too: saying that it failed would be a lie.
-        log.exception(
-            "A command's changes could not be written to the read model.", extra={"command": cause.message_id}
-        )
-    return reply.result
+        log.exception("A command's changes are not in the read model yet.", extra={"command": command.wire_type})
+    return reply
+
+
+async def _read_own_writes(runtime: Runtime, cause: Cause, changed: Sequence[EventEnvelope]) -> None:
+    async with runtime.db.transaction(cause) as tx:
+        await readmodel.apply(tx, changed)
+        await security.end_lost_sessions(tx, changed)
 
 
 async def ask(
@@ -82,22 +94,23 @@ async def ask(
 ) -> R:
     """Ask a question on behalf of whoever asks. Raises the owner's refusals, NotAccepted, OutcomeUnknown."""
     cause = await _cause(request, None, public, merchant_id)
-    reply: Reply[R] = await request.app.state.runtime.rpc.ask(question, cause, id=cause.message_id)
+    with _room(request):
+        reply: Reply[R] = await request.app.state.runtime.rpc.ask(question, cause, id=cause.message_id)
     return reply.result
 
 
-class _Limit:
-    """How many commands of this process are under way."""
-
-    taken = 0
-
-
-def _limit(request: Request, settings: Settings) -> _Limit:
-    state = request.app.state
-    if not hasattr(state, "commands_under_way"):
-        state.commands_under_way = _Limit()
-    limit: _Limit = state.commands_under_way
-    return limit
+@contextmanager
+def _room(request: Request) -> Iterator[None]:
+    """One of the places for what may be under way in this process. Raises NotAccepted when all are taken."""
+    state, most = request.app.state, request.app.state.settings.commands_at_once
+    under_way: int = getattr(state, "under_way", 0)
+    if under_way >= most:
+        raise NotAccepted("There is too much to do at this moment. Nothing has been changed.", retry_after=1)
+    state.under_way = under_way + 1
+    try:
+        yield
+    finally:
+        state.under_way -= 1
 
 
 async def _cause(request: Request, id_: str | None, public: Actor | None, merchant_id: MerchantId | None) -> Cause:
@@ -110,10 +123,12 @@ async def _cause(request: Request, id_: str | None, public: Actor | None, mercha
 async def _known(
     request: Request, command: Command[Any], cause: Cause, more: Sequence[tuple[type[State], UUID]]
 ) -> tuple[Any, ...]:
-    if cause.merchant_id is None or command.owner() == "identity":
+    if cause.merchant_id is None:
         return ()
     wanted: list[tuple[type[State], UUID]] = [(Merchant, cause.merchant_id)]
     customer_id = getattr(command, "customer_id", None) or cause.actor.customer_id
     if customer_id is not None:
         wanted.append((Customer, customer_id))
-    return await readmodel.known(request.app.state.runtime.db, cause.merchant_id, [*wanted, *more])
+    # Only what the owner keeps copies of: it has no table for anything else.
+    copied = [each for each in (*wanted, *more) if command.owner() in each[0].followed_by]
+    return await readmodel.known(request.app.state.runtime.db, cause.merchant_id, copied)

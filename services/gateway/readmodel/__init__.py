@@ -1,9 +1,9 @@
 """Everything that pages and the API show, read from our own tables. Nothing in here ever leaves this process."""
 
-from .applying import apply, applied
-from .customers import customer, customers, invitations
+from .applying import apply, note
+from .customers import contacts, customer, customers, invitations
 from .homes import ConsoleHome, DayIncome, Outstanding, PortalHome, console_home, portal_home
-from .invoices import invoice, invoice_by_link, invoices, payments
+from .invoices import invoice, invoice_by_link, invoices, open_invoices, payments
 from .lists import Page, Reader
 from .mails import mails_about
 from .merchants import known, logo, merchant
@@ -18,9 +18,9 @@ __all__ = [
     "Page",
     "PortalHome",
     "Reader",
-    "applied",
     "apply",
     "console_home",
+    "contacts",
     "customer",
     "customers",
     "invitations",
@@ -31,6 +31,8 @@ __all__ = [
     "logo",
     "mails_about",
     "merchant",
+    "note",
+    "open_invoices",
     "payments",
     "portal_home",
     "timeline",

@@ -4,50 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Protocol
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
+from chassis.copies import noun_of, seen_in, upsert
+from chassis.database import Tx
 from contracts.message import EVENTS, NOUNS, EventEnvelope
 
 
-class Writer(Protocol):
-    """What an open transaction offers."""
-
-    async def fetch(self, sql: str, *parameters: Any) -> list[Any]: ...  # noqa: D102 - asyncpg's
-    async def execute(self, sql: str, *parameters: Any) -> str: ...  # noqa: D102 - asyncpg's
-
-
-async def apply(tx: Writer, changed: Iterable[EventEnvelope]) -> None:
+async def apply(tx: Tx, changed: Iterable[EventEnvelope]) -> None:
     """Upsert what a reply says has changed, so that its asker reads their own write. Newer states stay.
 
     One statement per noun, nouns and rows in a fixed order: two of these at once wait for each other, never in a circle.
     """
-    events = [each for each in changed if each.type in EVENTS and "gateway" in EVENTS[each.type].of().followed_by]
-    newest: dict[tuple[str, str], EventEnvelope] = {}
-    for each in sorted(events, key=lambda event: event.sequence or 0):
-        newest[EVENTS[each.type].of().noun, each.subject] = each
-    for noun in sorted({noun for noun, _ in newest}):
-        rows = [newest[key] for key in sorted(newest) if key[0] == noun]
-        await tx.execute(
-            f"""
-            INSERT INTO copy_{NOUNS[noun].short_name()} AS mine (id, merchant_id, sequence, deleted, state)
-            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::boolean[], $5::jsonb[])
-            ON CONFLICT (id) DO UPDATE
-            SET merchant_id = excluded.merchant_id, sequence = excluded.sequence, deleted = excluded.deleted,
-                state = excluded.state
-            WHERE excluded.sequence >= mine.sequence
-            """,  # noqa: S608 - a name from the contracts
-            [UUID(row.subject) for row in rows],
-            [row.merchantid for row in rows],
-            [row.sequence for row in rows],
-            [bool(_state(row).get("deleted")) for row in rows],
-            [json.dumps(_state(row)) for row in rows],
-        )
-    await applied(tx, events)
+    followed = [event for event in changed if "gateway" in NOUNS[noun_of(event.type)].followed_by]
+    for noun in sorted({noun_of(event.type) for event in followed}):
+        await upsert(tx, noun, [seen_in(event) for event in followed if noun_of(event.type) == noun])
+    await note(tx, followed)
 
 
-async def applied(tx: Writer, events: Iterable[EventEnvelope]) -> None:
-    """Note events on the timeline, each once."""
+async def note(tx: Tx, events: Iterable[EventEnvelope]) -> None:
+    """Write events on the timeline, each once, in whatever order they come."""
     rows = [row for event in events if (row := _line(event)) is not None]
     if rows:
         await tx.execute(
@@ -59,7 +37,7 @@ async def applied(tx: Writer, events: Iterable[EventEnvelope]) -> None:
                                  $13::boolean[], $14::boolean[])
             ON CONFLICT (event_id) DO NOTHING
             """,
-            *map(list, zip(*sorted(rows), strict=True)),
+            *map(list, zip(*sorted(rows, key=itemgetter(0)), strict=True)),
         )
 
 
@@ -88,7 +66,7 @@ _CONTACTS_MAY_NOT = frozenset({"identity.invitation", "notifications.mail"})
 def _line(event: EventEnvelope) -> tuple[Any, ...] | None:
     """The event as a row of the timeline; None when it is not about a customer."""
     state = _state(event)
-    noun = event.type.rsplit(".", 2)[0]
+    noun = noun_of(event.type)
     customer = event.subject if noun == "identity.customer" else state.get("customer_id")
     if customer is None or event.merchantid is None or event.type not in EVENTS:
         return None

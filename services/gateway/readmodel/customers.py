@@ -1,11 +1,11 @@
-"""Customers, and the invitations sent to them."""
+"""Customers, the people who look after them, and the invitations sent to them."""
 
 from __future__ import annotations
 
 import re
 from uuid import UUID
 
-from contracts.identity import Customer, Invitation
+from contracts.identity import Contact, Customer, Invitation
 from contracts.message import NotFound
 from services.gateway.domain import Viewer
 from services.gateway.readmodel.lists import LAST, PAGE, Page, Reader, cut, from_cursor
@@ -74,3 +74,18 @@ async def invitations(db: Reader, viewer: Viewer, customer_id: UUID) -> tuple[In
         viewer.is_member,
     )
     return tuple(Invitation.model_validate_json(row["state"]) for row in rows)
+
+
+async def contacts(db: Reader, viewer: Viewer, customer_id: UUID) -> tuple[Contact, ...]:
+    """The people who may use a customer's portal, at most a hundred, the first who joined first."""
+    rows = await db.fetch(
+        """
+        SELECT state FROM copy_contact
+        WHERE customer_id = $1 AND merchant_id = $2 AND ($3::uuid IS NULL OR customer_id = $3) AND NOT deleted
+        ORDER BY id LIMIT 100
+        """,
+        customer_id,
+        viewer.merchant_id,
+        viewer.customer_id,
+    )
+    return tuple(Contact.model_validate_json(row["state"]) for row in rows)

@@ -69,8 +69,9 @@ async def portal_home(db: Reader, viewer: Viewer) -> PortalHome:
     """What a contact sees first: two reads."""
     rows = await db.fetch(
         """
-        SELECT 'due' AS kind, json_build_object('currency', currency, 'amount', amount, 'invoices', invoices)::text AS value
-        FROM due_by_customer WHERE customer_id = $2 AND merchant_id = $1 AND invoices > 0
+        SELECT 'due' AS kind,
+               json_build_object('currency', currency, 'amount', sum(amount), 'invoices', sum(invoices))::text AS value
+        FROM due_by_customer WHERE customer_id = $2 AND merchant_id = $1 GROUP BY currency HAVING sum(invoices) > 0
         UNION ALL
         SELECT 'open', state::text FROM (
             SELECT state FROM copy_invoice
@@ -113,10 +114,10 @@ async def console_home(db: Reader, viewer: Viewer, *, now: datetime, time_zone: 
         """
         SELECT 'due' AS kind, json_build_object('currency', currency, 'amount', sum(amount), 'invoices', sum(invoices))::text
                    AS value
-        FROM due_by_day WHERE merchant_id = $1 AND invoices > 0 GROUP BY currency
+        FROM due_by_day WHERE merchant_id = $1 GROUP BY currency HAVING sum(invoices) > 0
         UNION ALL
         SELECT 'overdue', json_build_object('currency', currency, 'amount', sum(amount), 'invoices', sum(invoices))::text
-        FROM due_by_day WHERE merchant_id = $1 AND invoices > 0 AND due_on < $2 GROUP BY currency
+        FROM due_by_day WHERE merchant_id = $1 AND due_on < $2 GROUP BY currency HAVING sum(invoices) > 0
         UNION ALL
         SELECT 'failing', state::text FROM (
             SELECT state FROM copy_invoice WHERE merchant_id = $1 AND declined AND status = 'open' AND NOT deleted

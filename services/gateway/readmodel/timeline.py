@@ -25,7 +25,8 @@ class Entry:
     """One thing that happened. `type` is the event's (`billing.invoice.paid.v1`), `subject_id` what it happened to.
 
     `about` are the few facts a sentence needs: `number`, `amount` (minor units), `currency`, `title`, `email`,
-    `template`, `status`, `reason`, `origin`, as far as the noun has them. `actor_name` is None for the system and for
+    `total`, `amount_due`, `name`, `recipient`, `template`, `status`, `reason`, `origin`, `invoice_id`, as far as the noun
+    has them. `actor_name` is None for the system and for
     whoever held a pay link (`actor_kind` tells). `because` is the event that caused it; None when a person did.
     """
 

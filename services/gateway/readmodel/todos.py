@@ -45,10 +45,7 @@ async def todos(
 ) -> Page[Todo]:
     """To-dos, newest first: a contact's customer's, or those of the merchant's customers that members may see."""
     before = from_cursor(cursor, "todos", UUID) or [LAST]
-    if viewer.is_member:
-        scope = "members_may_see AND $6::uuid IS NULL"
-    else:
-        scope = "customer_id = $6"
+    scope = "members_may_see AND $6::uuid IS NULL" if viewer.is_member else "customer_id = $6"
     wanted = "AND status = $5" if status else "AND $5::text IS NULL"
     rows = await db.fetch(
         f"""

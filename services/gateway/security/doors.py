@@ -13,6 +13,7 @@ from starlette.responses import Response
 from chassis.service import Runtime
 from contracts.identity import Account, SignedIn
 from contracts.message import NotAllowed, NotFound, Problem
+from services.gateway.domain import Viewer
 from services.gateway.security.sessions import (
     Session,
     choose_account,
@@ -134,17 +135,34 @@ async def require_account(request: Request) -> Session:
 async def require_member(request: Request) -> Session:
     """A member of the merchant's team, working in the console. Raises SignInRequired, WrongAccount."""
     session = await require_account(request)
-    if not session.is_member:
-        raise WrongAccount("Only members of the merchant's team may do this.", needed="merchant")
+    must_be_member(session)
     return session
 
 
 async def require_contact(request: Request) -> Session:
     """A customer's contact, working in the portal. Raises SignInRequired, WrongAccount."""
     session = await require_account(request)
+    must_be_contact(session)
+    return session
+
+
+def viewer_of(session: Session) -> Viewer:
+    """Whose eyes a session reads with. Raises NotAllowed when it has no account left."""
+    if session.viewer is None:
+        raise NotAllowed("You have no access to any account any more.")
+    return session.viewer
+
+
+def must_be_member(session: Session) -> None:
+    """Refuse a contact: to be called once the thing was found to be theirs to see. Raises WrongAccount."""
+    if not session.is_member:
+        raise WrongAccount("Only members of the merchant's team may do this.", needed="merchant")
+
+
+def must_be_contact(session: Session) -> None:
+    """Refuse a member: to be called once the thing was found to be theirs to see. Raises WrongAccount."""
     if session.is_member:
         raise WrongAccount("Only the customer's own contacts may do this.", needed="customer")
-    return session
 
 
 AnyAccount = Annotated[Session, Depends(require_account)]
@@ -165,9 +183,9 @@ async def sign_in(
     runtime = runtime_of(request)
     now = runtime.clock.now()
     async with runtime.db.transaction(runtime.system_cause()) as tx:
-        accounts = {account.id: account for account in signed_in.accounts}
         wanted = account_id or await last_account(tx, signed_in.person_id)
-        account = accounts.get(wanted) if wanted in accounts else next(iter(accounts.values()), None)
+        account = next((each for each in signed_in.accounts if each.id == wanted), None)
+        account = account or next(iter(signed_in.accounts), None)
         before = session_cookie(request)
         old = await find_session(tx, before, now) if before else None
         if old is not None:
@@ -206,7 +224,7 @@ async def switch_account(request: Request, account_id: UUID) -> Account:
 async def csrf_token(request: Request) -> str:
     """The token to put into a form's hidden field `csrf`, for visitors without a session too.
 
-    Without a session it belongs to a cookie of its own, which `SecurityHeaders` sets with the answer.
+    Without a session it belongs to a cookie of its own, which `set_visitor_cookie` gives to the browser with the page.
     """
     session = await current_session(request)
     if session is not None:
@@ -215,8 +233,17 @@ async def csrf_token(request: Request) -> str:
     if secret is None:
         secret = secrets.token_urlsafe(32)
         request.state.new_visitor = secret
-        request.state.new_cookie = _visitor_cookie(request)
     return csrf_of(secret)
+
+
+def set_visitor_cookie(request: Request, response: Response) -> None:
+    """Give the browser the cookie that a visitor's form token belongs to, if this request made one. Every page does."""
+    secret = getattr(request.state, "new_visitor", None)
+    if secret is not None:
+        settings = settings_of(request)
+        response.set_cookie(
+            _visitor_cookie(request), secret, path="/", secure=settings.secure, httponly=True, samesite="lax"
+        )
 
 
 async def check_csrf(request: Request) -> None:

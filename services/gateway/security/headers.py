@@ -3,7 +3,28 @@
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class ApiCors:
+    """ASGI middleware: pages of other origins may call the API, and only it, with a bearer token; never with our cookie."""
+
+    def __init__(self, app: ASGIApp, *, origins: list[str]) -> None:
+        self.app = app
+        self.cors = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["Content-Disposition", "Retry-After"],
+            max_age=600,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a preflight, or add the headers that let an allowed origin read the answer."""
+        to_api = scope["type"] == "http" and scope["path"].startswith("/api/")
+        await (self.cors if to_api else self.app)(scope, receive, send)
 
 
 class SecurityHeaders:
@@ -36,7 +57,6 @@ class SecurityHeaders:
             "cross-origin-opener-policy": "same-origin",
             "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
         }
-        self.cookie_attributes = "HttpOnly; Path=/; SameSite=lax" + ("; Secure" if secure else "")
         if secure:
             self.headers["strict-transport-security"] = "max-age=31536000"
 
@@ -46,15 +66,9 @@ class SecurityHeaders:
             await self.app(scope, receive, send)
             return
 
-        state = scope.setdefault("state", {})  # what `csrf_token` leaves in request.state arrives here
-
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if "new_visitor" in state:
-                    headers.append(
-                        "set-cookie", f"{state['new_cookie']}={state['new_visitor']}; {self.cookie_attributes}"
-                    )
                 for name, value in self.headers.items():
                     headers.setdefault(name, value)
                 # Nobody's bill belongs in a shared cache. What may be kept (logo, stylesheet) says so itself.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -12,10 +13,11 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from chassis.copies import noun_of
 from chassis.ids import new_id
 from chassis.tokens import digest
 from contracts.identity import Account, Merchant, SignedIn
-from contracts.message import Actor, CustomerId, NotFound, PersonId
+from contracts.message import Actor, CustomerId, EventEnvelope, NotFound, PersonId
 from services.gateway.domain import IDLE, TOUCH_EVERY, Viewer, expires_at
 
 ENDED = "session_ended"
@@ -256,11 +258,32 @@ async def revoke_session(db: Statements, session: Session, session_id: UUID) -> 
         raise NotFound
 
 
-async def end_sessions_of(tx: Statements, account_id: UUID, person_id: UUID | None = None) -> None:
-    """End the sessions that work in an account: one person's, or everybody's. A trigger tells their streams."""
-    await tx.execute(
-        "DELETE FROM session WHERE account_id = $1 AND ($2::uuid IS NULL OR person_id = $2)", account_id, person_id
-    )
+async def end_lost_sessions(tx: Statements, events: Iterable[EventEnvelope]) -> None:
+    """End the sessions of whoever these events shut out: a member or contact gone, a customer's portal closed.
+
+    Called after the copies were upserted: what they say now decides, in whatever order events came. A trigger tells the
+    sessions' streams.
+    """
+    for event in events:
+        state: Any = event.data["state"]
+        lost: tuple[UUID | None, UUID | None]
+        match noun_of(event.type):
+            case "identity.member" if state.get("deleted"):
+                lost = (event.merchantid, UUID(state["person_id"]))
+            case "identity.contact" if state.get("deleted") or not state.get("active"):
+                lost = (UUID(state["customer_id"]), UUID(state["person_id"]))
+            case "identity.customer" if state.get("deleted") or state.get("portal_access") == "disabled":
+                lost = (UUID(event.subject), None)
+            case _:
+                continue
+        await tx.execute(
+            """
+            DELETE FROM session AS s
+            WHERE s.account_id = $1 AND ($2::uuid IS NULL OR s.person_id = $2)
+              AND NOT EXISTS (SELECT FROM accounts_of(s.person_id) AS a WHERE a.id = $1)
+            """,
+            *lost,
+        )
 
 
 async def forget_dead_sessions(db: Statements, now: datetime) -> None:

@@ -1,0 +1,23 @@
+"""The JSON API: one file per noun, each with its `router`."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from . import customers, invoices, merchant, sessions, todos
+from .document import describe
+from .errors import ProblemPage, install_errors
+
+__all__ = ["ProblemPage", "install", "new_application"]
+
+
+def new_application() -> FastAPI:
+    """An application whose OpenAPI document describes the API and whose interactive pages, which load foreign code, are off."""
+    return describe()
+
+
+def install(http: FastAPI, problem_page: ProblemPage) -> None:
+    """Add the API's operations, and what answers when something is refused: documents here, pages elsewhere."""
+    for part in (sessions, merchant, customers, invoices, todos):
+        http.include_router(part.router, prefix="/api/v1")
+    install_errors(http, problem_page)

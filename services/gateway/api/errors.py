@@ -1,0 +1,146 @@
+"""Everything that goes wrong becomes an RFC 9457 problem document (in the API) or a page (elsewhere)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+import asyncpg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from chassis.database import transient
+from chassis.ids import new_id
+from contracts.message import FieldError, Incident, InvalidInput, NotAccepted, NotFound, Problem
+
+log = logging.getLogger("portal.gateway.api")
+
+ProblemPage = Callable[[Request, Problem], Awaitable[Response]]
+
+API = "/api/"
+_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class MalformedBody(InvalidInput):
+    """The body is not JSON."""
+
+    status = 400
+    title = "The body could not be read as JSON."
+
+
+class UnsupportedMediaType(Problem):
+    """The body is of a kind that this operation does not take."""
+
+    status = 415
+    title = "The body must be JSON (Content-Type: application/json)."
+
+
+class MethodNotAllowed(Problem):
+    """There is such a path, but not for this method; the header Allow lists those there are."""
+
+    status = 405
+    title = "This cannot be done here."
+
+
+class TooLarge(Problem):
+    """The body is longer than anything that we take."""
+
+    status = 413
+    title = "This is too large."
+
+
+_BY_STATUS: dict[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge, 400: MalformedBody}
+
+
+class Unexpected(Problem):
+    """An HTTP error without a name of its own."""
+
+    status: ClassVar[int] = 400
+
+
+async def check_content_type(request: Request) -> None:
+    """Refuse a body that says it is something else than JSON; operations that take files check for themselves."""
+    if request.method not in _UNSAFE or not request.url.path.startswith(API) or request.url.path.endswith("/logo"):
+        return
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if has_body and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise UnsupportedMediaType
+
+
+def install_errors(http: FastAPI, problem_page: ProblemPage) -> None:
+    """Answer every refusal and surprise of this application."""
+
+    async def respond(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
+        if not request.url.path.startswith(API):
+            response = await problem_page(request, problem)
+            response.headers.update(_headers(problem, None))
+            return response
+        return JSONResponse(
+            problem.document(),
+            status_code=problem.status,
+            media_type="application/problem+json",
+            headers=_headers(problem, headers),
+        )
+
+    async def refused(request: Request, problem: Exception) -> Response:
+        assert isinstance(problem, Problem)
+        return await respond(request, problem)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return await respond(request, _invalid(error))
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        problem = _BY_STATUS.get(error.status_code, Unexpected)()
+        return await respond(request, problem, dict(error.headers or {}))
+
+    async def database(request: Request, error: Exception) -> Response:
+        if transient(error) or isinstance(error, OSError):
+            log.warning("The database does not answer.", extra={"error": repr(error)})
+            return await respond(request, NotAccepted("The portal cannot read its data right now."))
+        return await surprise(request, error)
+
+    async def surprise(request: Request, error: Exception) -> Response:
+        incident = str(new_id())
+        log.error("A request failed.", exc_info=error, extra={"incident": incident, "path": _route(request)})
+        return await respond(request, Incident(f"Something went wrong. It is noted as {incident}.", incident=incident))
+
+    http.add_exception_handler(Problem, refused)
+    http.add_exception_handler(RequestValidationError, invalid)
+    http.add_exception_handler(HTTPException, http_error)
+    for kind in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        http.add_exception_handler(kind, database)
+    http.add_exception_handler(Exception, surprise)
+
+
+def _headers(problem: Problem, more: dict[str, str] | None) -> dict[str, str]:
+    headers = dict(more or {})
+    if problem.status in {429, 503}:
+        headers["Retry-After"] = str(problem.members.get("retry_after", 2))
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def _route(request: Request) -> str:
+    """The route's pattern: a path may hold a secret."""
+    return str(getattr(request.scope.get("route"), "path", "unknown"))
+
+
+def _invalid(error: RequestValidationError) -> Problem:
+    """What FastAPI found wrong. What was sent is never repeated: it may be a password."""
+    found: list[dict[str, Any]] = list(error.errors())
+    if any(each["type"] == "json_invalid" for each in found):
+        return MalformedBody()
+    if any(each["loc"][0] == "path" for each in found):
+        return NotFound()  # an id that cannot be one
+    errors = tuple(
+        FieldError(field=".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]), message=each["msg"])
+        for each in found
+    )
+    return InvalidInput(errors[0].message if len(errors) == 1 else "", errors=errors)

@@ -1,0 +1,308 @@
+"""Invoices, which are payment links, and paying them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from contracts.billing import (
+    BeingPaid,
+    CreatePaymentLink,
+    Decline,
+    GiveUpInvoice,
+    InvoicePdf,
+    LineItem,
+    NewLine,
+    OpenInvoice,
+    Party,
+    PayLinkNotUsable,
+    PayLinkUrl,
+    Receipt,
+    ReceiptPdf,
+    SendPaymentLink,
+    StartInvoicePayment,
+    TaxLine,
+    VoidInvoice,
+)
+from contracts.message import Currency, CustomerId, Document, InvoiceId, PaymentId, Question, Text
+from services.gateway import commands, readmodel
+from services.gateway.api.document import COMMAND, refusals
+from services.gateway.api.shapes import Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
+from services.gateway.readmodel.lists import PAGE
+from services.gateway.security import AnyAccount, Session, must_be_contact, must_be_member, viewer_of
+
+router = APIRouter(tags=["invoices"])
+
+Status = Literal["draft", "open", "paid", "void", "uncollectible"]
+
+
+class Link(Answer):
+    """The state of the public URL; the URL itself is handed out by `POST /invoices/{id}/link`."""
+
+    revoked: bool
+    expires_at: datetime | None
+
+
+class Invoice(Answer):
+    """A demand for money, in minor units of `currency`. It is overdue when `due_on` has passed while it is open."""
+
+    id: UUID
+    customer_id: UUID
+    kind: Literal["one_time"]
+    status: Status
+    number: str | None
+    currency: str
+    lines: list[LineItem]
+    tax_inclusive: bool
+    subtotal: int
+    tax_lines: list[TaxLine]
+    tax: int
+    total: int
+    amount_paid: int
+    amount_processing: int
+    amount_due: int
+    due_on: date
+    memo: str | None
+    seller: Party | None
+    buyer: Party | None
+    link: Link | None
+    being_paid: BeingPaid | None
+    last_decline: Decline | None
+    receipts: list[Receipt]
+    created_at: datetime
+    opened_at: datetime | None
+    paid_at: datetime | None
+    closed_at: datetime | None
+
+
+class NewPaymentLink(Given):
+    """An invoice to make. It opens at once, unless it is a draft; `send_email` mails the customer its link."""
+
+    kind: Literal["one_time"] = "one_time"
+    currency: Annotated[Currency, Field(examples=["EUR"])]
+    lines: Annotated[
+        list[NewLine],
+        Field(
+            min_length=1,
+            max_length=200,
+            examples=[[{"description": "Consulting", "quantity": "2.5", "unit_amount": 12000, "tax_rate": "19"}]],
+        ),
+    ]
+    tax_inclusive: bool = False
+    due_on: Annotated[date, Field(examples=["2026-04-30"])]
+    memo: Text | None = None
+    send_email: bool = False
+    draft: bool = False
+
+
+class Opening(Given):
+    """How to open a draft."""
+
+    send_email: bool = False
+
+
+class PublicUrl(Answer):
+    """The invoice's public page. Whoever has this address can see and pay it."""
+
+    url: str
+
+
+class Checkout(Answer):
+    """Where the browser goes to pay."""
+
+    checkout_url: str
+
+
+async def _seen(request: Request, session: Session, invoice_id: UUID) -> InvoiceId:
+    """An invoice that this session may see. Raises NotFound."""
+    await readmodel.invoice(request.app.state.runtime.db, viewer_of(session), invoice_id)
+    return InvoiceId(invoice_id)
+
+
+MemberCommand = OpenInvoice | SendPaymentLink | VoidInvoice | GiveUpInvoice
+
+
+async def _by_member(request: Request, session: Session, command: MemberCommand, key: str | None) -> Invoice:
+    """Send a member's command about an invoice: a foreign one is not found, a contact's own is not permitted."""
+    await _seen(request, session, command.invoice_id)
+    must_be_member(session)
+    return Invoice.model_validate(await commands.send(request, command, id=key))
+
+
+@router.post(
+    "/customers/{customer_id}/payment-links",
+    operation_id="createPaymentLink",
+    summary="Create new Payment Link",
+    status_code=201,
+    responses=refusals(*COMMAND, 404),
+)
+async def create(
+    request: Request, customer_id: UUID, body: NewPaymentLink, session: AnyAccount, key: IdempotencyKey
+) -> Invoice:
+    """*Save And Email Payment Link* with `send_email`, *Save Payment Link* without. Members only."""
+    await readmodel.customer(request.app.state.runtime.db, viewer_of(session), customer_id)
+    must_be_member(session)
+    command = CreatePaymentLink(customer_id=CustomerId(customer_id), **body.model_dump(exclude_unset=True))
+    return Invoice.model_validate(await commands.send(request, command, id=key))
+
+
+@router.get("/invoices", operation_id="listInvoices", summary="Invoices, newest first")
+async def index(
+    request: Request,
+    session: AnyAccount,
+    status: Annotated[Status | None, Query(description="Only those in this state.")] = None,
+    customer_id: OfCustomer = None,
+    cursor: Cursor = None,
+    limit: Limit = PAGE,
+) -> Items[Invoice]:
+    """A contact sees their customer's, without drafts."""
+    found = await readmodel.invoices(
+        request.app.state.runtime.db,
+        viewer_of(session),
+        status=status,
+        customer_id=customer_id,
+        cursor=cursor,
+        limit=limit,
+    )
+    return items(found, Invoice)
+
+
+@router.get("/invoices/{invoice_id}", operation_id="readInvoice", summary="One invoice", responses=refusals(404))
+async def read(request: Request, invoice_id: UUID, session: AnyAccount) -> Invoice:
+    """As it stands now."""
+    return Invoice.model_validate(await readmodel.invoice(request.app.state.runtime.db, viewer_of(session), invoice_id))
+
+
+@router.post(
+    "/invoices/{invoice_id}/open",
+    operation_id="openInvoice",
+    summary="Open a draft",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def open_draft(
+    request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey, body: Opening | None = None
+) -> Invoice:
+    """It gets its number and may be paid. Members only."""
+    given = body.model_dump(exclude_unset=True) if body else {}
+    return await _by_member(request, session, OpenInvoice(invoice_id=InvoiceId(invoice_id), **given), key)
+
+
+@router.post(
+    "/invoices/{invoice_id}/send",
+    operation_id="sendPaymentLink",
+    summary="Mail the payment link (again)",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def send(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+    """Members only."""
+    return await _by_member(request, session, SendPaymentLink(invoice_id=InvoiceId(invoice_id)), key)
+
+
+@router.post(
+    "/invoices/{invoice_id}/void",
+    operation_id="voidInvoice",
+    summary="Withdraw an open invoice",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def void(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+    """It keeps its number and cannot be paid any more. Members only."""
+    return await _by_member(request, session, VoidInvoice(invoice_id=InvoiceId(invoice_id)), key)
+
+
+@router.post(
+    "/invoices/{invoice_id}/give-up",
+    operation_id="giveUpInvoice",
+    summary="Mark an open invoice uncollectible",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def give_up(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+    """Members only."""
+    return await _by_member(request, session, GiveUpInvoice(invoice_id=InvoiceId(invoice_id)), key)
+
+
+@router.post(
+    "/invoices/{invoice_id}/link",
+    operation_id="copyPaymentLink",
+    summary="The public URL of an open invoice",
+    responses=refusals(*COMMAND, 404, 409, 410),
+)
+async def link(request: Request, invoice_id: UUID, session: AnyAccount, _key: IdempotencyKey) -> PublicUrl:
+    """The URL is a secret and stored nowhere; asking again gives the same one. Members only."""
+    seen = await _seen(request, session, invoice_id)
+    must_be_member(session)
+    facts = await commands.ask(request, PayLinkUrl(invoice_id=seen))
+    if not facts.still_true or facts.path is None:
+        raise PayLinkNotUsable(facts.why_not or "")
+    return PublicUrl(url=request.app.state.settings.public_url + facts.path)
+
+
+@router.post(
+    "/invoices/{invoice_id}/pay",
+    operation_id="payInvoice",
+    summary="Open (or resume) the invoice's checkout",
+    responses=refusals(*COMMAND, 404, 409, 410),
+)
+async def pay(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Checkout:
+    """Send the browser to `checkout_url`. The customer's own contacts only; others pay through the public URL."""
+    seen = await _seen(request, session, invoice_id)
+    must_be_contact(session)
+    command = StartInvoicePayment(invoice_id=seen, return_path=f"/portal/payments/{seen}?paid=confirming")
+    return Checkout.model_validate(await commands.send(request, command, id=key))
+
+
+_PDF: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The document.",
+        "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.get(
+    "/invoices/{invoice_id}/invoice.pdf",
+    operation_id="downloadInvoice",
+    summary="The invoice as PDF",
+    response_class=Response,
+    responses=_PDF | refusals(404, 504),
+)
+async def invoice_pdf(request: Request, invoice_id: UUID, session: AnyAccount) -> Response:
+    """Drafts have none."""
+    seen = await _seen(request, session, invoice_id)
+    return await _document(request, InvoicePdf(invoice_id=seen, locale=session.locale))
+
+
+@router.get(
+    "/invoices/{invoice_id}/receipt.pdf",
+    operation_id="downloadReceipt",
+    summary="The receipt of the invoice's last payment as PDF",
+    response_class=Response,
+    responses=_PDF | refusals(404, 504),
+)
+async def receipt_pdf(
+    request: Request,
+    invoice_id: UUID,
+    session: AnyAccount,
+    payment_id: Annotated[UUID | None, Query(description="Another payment of this invoice.")] = None,
+) -> Response:
+    """There is one as soon as money has arrived."""
+    seen = await _seen(request, session, invoice_id)
+    return await _document(
+        request,
+        ReceiptPdf(invoice_id=seen, payment_id=payment_id and PaymentId(payment_id), locale=session.locale),
+    )
+
+
+async def _document(request: Request, question: Question[Document]) -> Response:
+    made = await commands.ask(request, question)
+    # RFC 6266 with RFC 8187: nothing that anybody typed can end the header's value.
+    name = quote(made.filename, safe="")
+    return Response(
+        made.body,
+        media_type=made.content_type,
+        headers={"content-disposition": f"attachment; filename*=UTF-8''{name}"},
+    )

@@ -1,0 +1,62 @@
+"""What several operations share: lists, and the key that makes a request repeatable."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import Depends, Header, Query
+from pydantic import BaseModel, ConfigDict
+
+from services.gateway.readmodel import Page
+
+T = TypeVar("T")
+
+EXAMPLE = "0198c5d2-7c3e-7d5a-9f5e-0d4c1c1a2b3c"
+
+
+class Answer(BaseModel):
+    """Something that the API answers with, built from a state of the same field names."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Given(BaseModel):
+    """Something that the API is given. An unknown field is refused: it would be silently left undone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Items(BaseModel, Generic[T]):
+    """One page of a list. `next_cursor` leads to the next one; null is the end."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+def items(page: Page[Any], of: type[T], **context: Any) -> Items[T]:
+    """A page of the read model as an answer."""
+    make: Any = of
+    return Items[T](
+        items=[make.model_validate(each, context=context) for each in page.items], next_cursor=page.next_cursor
+    )
+
+
+async def _idempotency_key(
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            pattern=r"^[\x21-\x7e]+$",
+            max_length=255,
+            description="Chosen by you, visible ASCII. The same key and body get the first answer again.",
+            examples=[EXAMPLE],
+        ),
+    ] = None,
+) -> str | None:
+    return idempotency_key
+
+
+IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
+Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many items a page has at most.")]
+OfCustomer = Annotated[UUID | None, Query(description="Only this customer's.")]

@@ -1,0 +1,149 @@
+"""To-dos: a customer's own, and those that the merchant assigns."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from contracts import todos
+from contracts.message import CustomerId, FieldError, InvalidInput, Line, Text, TodoId
+from contracts.todos import CreateTodo, DeleteTodo, ListName, Priority, TodoSubject, UpdateTodo
+from services.gateway import commands, readmodel
+from services.gateway.api.document import COMMAND, refusals
+from services.gateway.api.shapes import EXAMPLE, Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
+from services.gateway.readmodel.lists import PAGE
+from services.gateway.security import AnyAccount, Session, viewer_of
+
+router = APIRouter(tags=["to-dos"])
+
+Status = Literal["open", "done", "cancelled"]
+
+
+class Todo(Answer):
+    """Something for a customer to do.
+
+    Origin *own* is the customer's (private unless `shared`), *assigned* the merchant's, *billing* opens and closes by a
+    bill's facts.
+    """
+
+    id: UUID
+    customer_id: UUID
+    origin: Literal["own", "assigned", "billing"]
+    title: str | None
+    notes: str | None
+    due_on: date | None
+    priority: Priority
+    list: str | None
+    status: Status
+    shared: bool
+    subject: TodoSubject | None
+    created_at: datetime
+    done_at: datetime | None
+
+
+class NewTodo(Given):
+    """A to-do. A member says for which customer; a contact's is always their own customer's."""
+
+    customer_id: Annotated[UUID | None, Field(examples=[EXAMPLE])] = None
+    title: Annotated[Line, Field(examples=["Send us your tax certificate"])]
+    notes: Text | None = None
+    due_on: date | None = None
+    priority: Priority = "normal"
+    list: ListName | None = None
+    shared: bool = False
+
+
+class TodoChange(Given):
+    """What to change; fields that are left out stay, null clears."""
+
+    title: Line | None = None
+    notes: Text | None = None
+    due_on: date | None = None
+    priority: Priority | None = None
+    list: ListName | None = None
+    shared: bool | None = None
+    status: Status | None = None
+
+
+@router.get("/todos", operation_id="listTodos", summary="To-dos, newest first")
+async def index(
+    request: Request,
+    session: AnyAccount,
+    status: Annotated[Status | None, Query(description="Only those in this state.")] = None,
+    customer_id: OfCustomer = None,
+    cursor: Cursor = None,
+    limit: Limit = PAGE,
+) -> Items[Todo]:
+    """A contact sees all of their customer; a member sees assigned, billing and shared ones."""
+    found = await readmodel.todos(
+        request.app.state.runtime.db,
+        viewer_of(session),
+        status=status,
+        customer_id=customer_id,
+        cursor=cursor,
+        limit=limit,
+    )
+    return items(found, Todo)
+
+
+@router.post(
+    "/todos",
+    operation_id="createTodo",
+    summary="Add or assign a to-do",
+    status_code=201,
+    responses=refusals(*COMMAND, 404),
+)
+async def create(request: Request, body: NewTodo, session: AnyAccount, key: IdempotencyKey) -> Todo:
+    """A contact's own to-do, or one that a member assigns."""
+    customer_id = await _customer(request, session, body.customer_id)
+    given = body.model_dump(exclude_unset=True) | {"customer_id": customer_id}
+    made: todos.Todo = await commands.send(request, CreateTodo(**given), id=key)
+    return Todo.model_validate(made)
+
+
+async def _customer(request: Request, session: Session, asked: UUID | None) -> CustomerId:
+    viewer = viewer_of(session)
+    customer_id = asked or viewer.customer_id
+    if customer_id is None:
+        message = "A member says for which customer."
+        raise InvalidInput(message, errors=(FieldError(field="customer_id", message=message),))
+    await readmodel.customer(request.app.state.runtime.db, viewer, customer_id)
+    return CustomerId(customer_id)
+
+
+@router.get("/todos/{todo_id}", operation_id="readTodo", summary="One to-do", responses=refusals(404))
+async def read(request: Request, todo_id: UUID, session: AnyAccount) -> Todo:
+    """As it stands now."""
+    return Todo.model_validate(await readmodel.todo(request.app.state.runtime.db, viewer_of(session), todo_id))
+
+
+@router.patch(
+    "/todos/{todo_id}",
+    operation_id="changeTodo",
+    summary="Edit, complete, reopen or cancel a to-do",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def change(request: Request, todo_id: UUID, body: TodoChange, session: AnyAccount, key: IdempotencyKey) -> Todo:
+    """A contact completes but does not edit what the merchant assigned; nobody ticks off what follows from a bill."""
+    await readmodel.todo(request.app.state.runtime.db, viewer_of(session), todo_id)
+    command = UpdateTodo(todo_id=TodoId(todo_id), **body.model_dump(exclude_unset=True))
+    changed: todos.Todo = await commands.send(request, command, id=key)
+    return Todo.model_validate(changed)
+
+
+@router.delete(
+    "/todos/{todo_id}",
+    operation_id="deleteTodo",
+    summary="Delete a to-do",
+    status_code=204,
+    responses=refusals(*COMMAND, 404),
+)
+async def delete(request: Request, todo_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Response:
+    """One's own (contact), or one that was assigned (member)."""
+    await readmodel.todo(request.app.state.runtime.db, viewer_of(session), todo_id)
+    await commands.send(request, DeleteTodo(todo_id=TodoId(todo_id)), id=key)
+    return Response(status_code=204)

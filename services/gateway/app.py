@@ -1,0 +1,39 @@
+"""The gateway's wiring diagram."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from chassis.listeners import EveryEvent, Follower
+from chassis.service import COPY, Asgi, Runtime, Schedule, Service
+from contracts import billing, identity, message, notifications, todos
+from services.gateway import api, handlers, live, pages, schedules, security
+from services.gateway.settings import Settings
+
+_TOLD = (identity.Invitation, billing.Invoice, billing.Payment, todos.Todo, notifications.Mail)
+FOLLOWS: dict[type[message.State], Follower] = {
+    **dict.fromkeys((identity.Merchant, identity.Logo, identity.Person), COPY),
+    **dict.fromkeys((identity.Member, identity.Customer, identity.Contact), EveryEvent(handlers.follow_access)),
+    **dict.fromkeys(_TOLD, EveryEvent(handlers.follow)),
+}
+
+
+def build() -> Service:
+    """Everything the gateway follows, runs and serves."""
+    settings, migrations, hub = Settings.load("gateway"), Path(__file__).parent / "migrations", live.Hub()
+    tidy = Schedule("forget-sessions", every=timedelta(minutes=10), run=schedules.forget_sessions)
+    http, workers = partial(build_http, settings=settings, hub=hub), {"live": hub.listen}
+    return Service("gateway", settings, migrations, follows=FOLLOWS, schedules=[tidy], workers=workers, http=http)
+
+
+def build_http(runtime: Runtime, *, settings: Settings, hub: live.Hub) -> Asgi:
+    """The API, the pages and live changes behind one door."""
+    http = api.new_application()
+    http.state.runtime, http.state.settings, http.state.hub = runtime, settings, hub
+    api.install(http, pages.problem_page)
+    http.include_router(live.router)
+    pages.install(http)
+    door = security.ApiCors(http, origins=settings.allowed_origins)
+    return security.SecurityHeaders(door, checkout_origins=settings.checkout_origins, secure=settings.secure)
