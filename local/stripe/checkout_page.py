@@ -111,5 +111,4 @@ def show_checkout(
         typed={"expiry": "", "cardholder": "", "last4": "", **(typed or {})},
         problems=problems or {},
         cards=CARDS,
-        locale=locale,
     )

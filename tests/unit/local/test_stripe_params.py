@@ -4,10 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import stripe
 import stripe.params
 from stripe.params.checkout import SessionCreateParams
 from typing_extensions import is_typeddict
 
+from local.stripe import API_VERSION
 from local.stripe.errors import InvalidParameterError
 from local.stripe.forms import decode_form
 from local.stripe.params import Params, check_params, fields_of
@@ -15,6 +17,10 @@ from local.stripe.params import Params, check_params, fields_of
 
 def check(typed_dict: type, encoded: str) -> dict[str, Any]:
     return check_params(fields_of(typed_dict), decode_form(encoded))
+
+
+def test_the_sandbox_plays_the_version_that_the_sdk_asks_for() -> None:
+    assert stripe.api_version == API_VERSION
 
 
 def test_brackets_become_nested_values() -> None:
