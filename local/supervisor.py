@@ -92,12 +92,19 @@ class Supervisor:
             del self._children[name]
 
     async def run_once(
-        self, name: str, command: Sequence[str], environment: dict[str, str], *, given: bytes = b"", shown: bool = False
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        *,
+        given: bytes = b"",
+        shown: bool = False,
+        fine: Sequence[int] = (0,),
     ) -> bytes:
         """Runs a program to its end; returns what it printed, shown on the stream as it comes when `shown`.
 
         Raises:
-            ChildDiedError: it ended with another status than 0.
+            ChildDiedError: it ended with a status that is not `fine`.
         """
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -122,7 +129,7 @@ class Supervisor:
         except asyncio.CancelledError:
             process.kill()
             raise
-        if status != 0:
+        if status not in fine:
             said = "" if shown else "\n" + printed.decode(errors="replace").rstrip()
             raise ChildDiedError(f"{' '.join(command[1:])} ended with {status}{said}")
         return printed

@@ -1,7 +1,6 @@
 """`make up`: from an empty folder to the running system, and back again on Ctrl-C; the data stay."""
 
 import asyncio
-import json
 import os
 import signal
 import time
@@ -21,6 +20,8 @@ from local.wanted import SettingError, Wanted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STARTING = "state.starting.json"
+# create-merchant's status when an earlier run made it and was killed before we had noted so.
+_EXISTS = 3
 
 
 def main(programs: Programs | None = None) -> int:
@@ -86,11 +87,8 @@ class Run:
         system, supervisor = self._system, self._supervisor
         await asyncio.to_thread(system.prepare)
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(self._databases())
-            parts.create_task(supervisor.start(system.rabbitmq()))
+            parts.create_task(self._services())
             parts.create_task(supervisor.start(system.stand_ins()))
-        async with asyncio.TaskGroup() as services:
-            services.create_task(supervisor.start(system.services()))
         self._tell_state()
         await self._once()
         self._state_name = system.folder.state.name
@@ -98,22 +96,23 @@ class Run:
         (system.folder.path / _STARTING).unlink(missing_ok=True)
         self._say_where()
 
+    async def _services(self) -> None:
+        """The servers, an empty database per service, then the services: each makes its tables when it starts.
+
+        They could wait for RabbitMQ by themselves, and would fill the stream with saying so.
+        """
+        system = self._system
+        async with asyncio.TaskGroup() as servers:
+            servers.create_task(self._supervisor.start(system.rabbitmq()))
+            servers.create_task(self._databases())
+        await self._supervisor.start(system.services())
+
     async def _databases(self) -> None:
-        """Databases and their tables, beside RabbitMQ's start, which takes longer."""
         system = self._system
         await self._supervisor.start(system.postgres())
-        began = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for service in SERVICES:
-                group.create_task(self._migrate(service))
-        self._stream.say(f"Databases are up to date ({time.monotonic() - began:.1f} s).")
-
-    async def _migrate(self, service: str) -> None:
-        system = self._system
-        if service not in system.wanted.databases:
-            await asyncio.to_thread(postgres.create_database, system.database_server(), f"portal_{service}")
-        command = [*system.programs.service(service), "migrate"]
-        await self._supervisor.run_once(service, command, system.environment(service))
+        for service in SERVICES:
+            if service not in system.wanted.databases:
+                await asyncio.to_thread(postgres.create_database, system.database_server(), f"portal_{service}")
 
     async def _once(self) -> None:
         """The merchant and the demo data of a first run. A failure is said; the system runs without them."""
@@ -143,12 +142,23 @@ class Run:
 
     async def _create_merchant(self, admin: Mapping[str, str]) -> None:
         system = self._system
-        command = [*system.programs.service("identity"), "create-merchant", "--name", "Café Nord"]
-        command += ["--email", admin["email"], "--password-stdin"]
+        command = [*system.programs.service("identity"), "create-merchant", "--name", "Café Nord", "--currency", "EUR"]
+        command += [
+            "--locale",
+            "en",
+            "--time-zone",
+            "Europe/Berlin",
+            "--person",
+            "Anna Nord",
+            "--email",
+            admin["email"],
+        ]
+        password = admin["password"].encode() + b"\n"
         environment = system.environment("identity")
-        printed = await self._supervisor.run_once("identity", command, environment, given=admin["password"].encode())
-        last = printed.decode().strip().rpartition("\n")[2]  # log lines may stand before it
-        system.folder.keep("merchant.json", json.loads(last))
+        printed = await self._supervisor.run_once(
+            "identity", [*command, "--password-stdin"], environment, given=password, fine=(0, _EXISTS)
+        )
+        system.folder.keep("merchant.json", {"said": printed.decode()})
 
     def _tell_state(self) -> None:
         """Writes the state: under another name until everything is ready, so that `state.json` means ready."""

@@ -26,7 +26,14 @@ def main() -> None:
     store = Store(settings.dir)
     app = application(store, Door(store, settings.host, settings.smtp_port))
     # A browser's open connection must not hold up `make up`'s end.
-    uvicorn.run(app, host=settings.host, port=settings.http_port, access_log=False, timeout_graceful_shutdown=2)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.http_port,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+    )
 
 
 if __name__ == "__main__":

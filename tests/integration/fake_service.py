@@ -13,10 +13,7 @@ def say(line: str) -> None:
 
 
 service, *arguments = sys.argv[1:]
-if arguments == ["migrate"]:
-    sys.exit(3 if os.environ.get("FAKE_BROKEN_MIGRATION") == service else 0)
 if arguments[:1] == ["create-merchant"]:
-    say(json.dumps({"ts": "2026-01-01T00:00:00.000+00:00", "level": "INFO", "msg": "a log line before the answer"}))
     say(json.dumps({"merchant_id": "m1", "arguments": arguments[1:], "password": sys.stdin.read()}))
     sys.exit()
 if os.environ.get("FAKE_DIES") == service:
