@@ -1,0 +1,134 @@
+"""The timeline in words: what happened, when, and because of what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.gateway.domain import Viewer
+from services.gateway.readmodel import Entry
+
+from .language import NOTHING, Reader
+from .language import gettext_noop as _
+
+# What happened, by event type, and how it feels. An event without a sentence is not news to anybody.
+_HAPPENED: dict[str, tuple[str, str]] = {
+    "identity.customer.created": (_("Customer added"), ""),
+    "identity.contact.joined": (_("%(email)s joined the portal"), "good"),
+    "identity.invitation.sent": (_("Invitation sent to %(email)s"), ""),
+    "identity.invitation.accepted": (_("Invitation accepted by %(email)s"), "good"),
+    "identity.invitation.revoked": (_("Invitation of %(email)s taken back"), ""),
+    "identity.invitation.expired": (_("Invitation of %(email)s expired"), "bad"),
+    "billing.invoice.drafted": (_("Draft of an invoice over %(total)s saved"), ""),
+    "billing.invoice.opened": (_("Invoice %(number)s over %(total)s issued"), ""),
+    "billing.invoice.link_email_requested": (_("Payment link of %(number)s to be mailed"), ""),
+    "billing.invoice.payment_started": (_("Payment of %(number)s begun"), ""),
+    "billing.invoice.payment_declined": (_("A card was declined for %(number)s"), "bad"),
+    "billing.invoice.payment_ended": (_("Payment of %(number)s ended without money"), "bad"),
+    "billing.invoice.part_paid": (_("Part of %(number)s paid, %(amount_due)s still due"), "good"),
+    "billing.invoice.paid": (_("Invoice %(number)s over %(total)s paid"), "good"),
+    "billing.invoice.voided": (_("Invoice %(number)s withdrawn"), ""),
+    "billing.invoice.given_up": (_("Invoice %(number)s marked as uncollectible"), "bad"),
+    "billing.invoice.link_revoked": (_("Payment link of %(number)s withdrawn"), ""),
+    "billing.payment.succeeded": (_("Payment of %(amount)s received"), "good"),
+    "billing.payment.failed": (_("Payment of %(amount)s failed"), "bad"),
+    "todos.todo.created": (_("To-do added: %(title)s"), ""),
+    "todos.todo.assigned": (_("To-do assigned: %(title)s"), ""),
+    "todos.todo.done": (_("To-do done: %(title)s"), "good"),
+    "todos.todo.reopened": (_("To-do open again: %(title)s"), ""),
+    "todos.todo.cancelled": (_("To-do not needed any more: %(title)s"), ""),
+    "notifications.mail.accepted": (_("%(template)s delivered to %(recipient)s"), "good"),
+    "notifications.mail.failed": (_("%(template)s to %(recipient)s failed"), "bad"),
+    "notifications.mail.bounced": (_("%(template)s to %(recipient)s came back"), "bad"),
+    "notifications.mail.dropped": (_("%(template)s was not needed any more"), ""),
+    "notifications.mail.in_doubt": (_("%(template)s to %(recipient)s perhaps delivered"), ""),
+}
+
+# Why it happened, when another event caused it.
+_BECAUSE: dict[str, str] = {
+    "identity.customer.created": _("because the customer was added"),
+    "identity.contact.joined": _("because %(email)s joined the portal"),
+    "identity.invitation.sent": _("because an invitation was sent"),
+    "identity.invitation.accepted": _("because the invitation was accepted"),
+    "billing.invoice.opened": _("because invoice %(number)s was issued"),
+    "billing.invoice.link_email_requested": _("because the payment link of %(number)s was to be mailed"),
+    "billing.invoice.paid": _("because invoice %(number)s was paid"),
+    "billing.invoice.voided": _("because invoice %(number)s was withdrawn"),
+    "billing.invoice.given_up": _("because invoice %(number)s was given up"),
+    "billing.payment.succeeded": _("because a payment of %(amount)s was received"),
+    "billing.payment.failed": _("because a payment failed"),
+    "todos.todo.assigned": _("because a to-do was assigned"),
+}
+
+_TEMPLATES = {"invitation": _("Invitation"), "payment_link": _("Payment link"), "receipt": _("Receipt")}
+_MONEY = ("amount", "total", "amount_due")
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One line of the timeline, ready to be shown. `tone` is a class of the stylesheet."""
+
+    what: str
+    at: datetime
+    because: str
+    href: str
+    tone: str
+
+
+def happenings(entries: Iterable[Entry], viewer: Viewer, reader: Reader) -> list[Happening]:
+    """The entries as sentences; those that are no news to a person are left out."""
+    return [line for entry in entries if (line := _line(entry, viewer, reader)) is not None]
+
+
+def _line(entry: Entry, viewer: Viewer, reader: Reader) -> Happening | None:
+    name = entry.type.rsplit(".", 1)[0]
+    if name not in _HAPPENED:
+        return None
+    sentence, tone = _HAPPENED[name]
+    what = reader.gettext(sentence) % _told(entry.about, reader)
+    return Happening(what, entry.at, _because(entry, reader), _address(entry, name, viewer), tone)
+
+
+def _because(entry: Entry, reader: Reader) -> str:
+    if entry.because is not None:
+        sentence = _BECAUSE.get(entry.because.type.rsplit(".", 1)[0])
+        return reader.gettext(sentence) % _told(entry.because.about, reader) if sentence else ""
+    match entry.actor_kind:
+        case "public":
+            return reader.gettext("through the link in the mail")
+        case "system":
+            return reader.gettext("by itself")
+        case _ if entry.actor_name:
+            return reader.gettext("by %(name)s") % {"name": entry.actor_name}
+        case _:
+            return ""
+
+
+def _told(about: dict[str, Any], reader: Reader) -> _Told:
+    told = _Told({name: str(value) for name, value in about.items()})
+    currency = about.get("currency")
+    if currency:
+        told |= {name: reader.money(int(about[name]), currency) for name in _MONEY if about.get(name) is not None}
+    if "template" in about:
+        told["template"] = reader.gettext(_TEMPLATES.get(about["template"], _("Mail")))
+    return told
+
+
+class _Told(dict[str, str]):
+    """What a sentence may name; what an event does not tell is a dash, not an error page."""
+
+    def __missing__(self, _name: str) -> str:
+        return NOTHING
+
+
+def _address(entry: Entry, name: str, viewer: Viewer) -> str:
+    noun = name.rsplit(".", 1)[0]
+    if viewer.is_member:
+        if noun == "billing.invoice":
+            return f"/console/invoices/{entry.subject_id}"
+        return f"/console/customers/{entry.customer_id}" if entry.customer_id else ""
+    if noun == "billing.invoice":
+        return f"/portal/payments/{entry.subject_id}"
+    return "/portal/todos" if noun == "todos.todo" else ""

@@ -1,0 +1,153 @@
+"""One customer, as the merchant sees them: Overview, Payments, To-dos, Activity."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from contracts import identity, todos
+from services.gateway import commands, readmodel
+from services.gateway.security import Session
+from services.gateway.security.doors import MemberSession
+
+from .activity import happenings
+from .forms import Form
+from .rendering import Page, done
+from .todos import typed
+
+router = APIRouter()
+
+
+async def _tab(
+    request: Request, session: Session, customer_id: UUID, tab: str, *, form: Form | None = None, **context: Any
+) -> Response:
+    assert session.viewer is not None
+    page = await Page.of(request, session)
+    customer = await readmodel.customer(request.app.state.runtime.db, session.viewer, customer_id)
+    form = form or Form({"priority": "normal"})
+    return page.render(f"customer_{tab}.html", status=form.status, tab=tab, customer=customer, form=form, **context)
+
+
+# --- Overview -------------------------------------------------------------------------------------------------------
+
+
+async def _overview(request: Request, session: Session, customer_id: UUID, form: Form | None = None) -> Response:
+    db, viewer = request.app.state.runtime.db, session.viewer
+    assert viewer is not None
+    invitations = await readmodel.invitations(db, viewer, customer_id)
+    latest = invitations[0] if invitations else None
+    mails = await readmodel.mails_about(db, viewer, [latest.id]) if latest else {}
+    return await _tab(
+        request,
+        session,
+        customer_id,
+        "overview",
+        form=form,
+        invitation=latest,
+        mail=next(iter(mails.get(latest.id, ())), None) if latest else None,
+        contacts=await readmodel.contacts(db, viewer, customer_id),
+    )
+
+
+@router.get("/console/customers/{customer_id}")
+async def overview(request: Request, session: MemberSession, customer_id: UUID) -> Response:
+    """Details, access to the portal, contacts."""
+    return await _overview(request, session, customer_id)
+
+
+@router.post("/console/customers/{customer_id}/invitations")
+async def invite(request: Request, session: MemberSession, customer_id: UUID) -> Response:
+    """Send Invite; a pending invitation of the same address is superseded."""
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        await commands.send(request, identity.SendInvitation(customer_id=customer_id), id=form.command_id)
+        return done(f"/console/customers/{customer_id}", "invited")
+    return await _overview(request, session, customer_id, form)
+
+
+@router.post("/console/customers/{customer_id}/invitations/{invitation_id}/revoke")
+async def revoke(request: Request, session: MemberSession, customer_id: UUID, invitation_id: UUID) -> Response:
+    """Take an invitation back."""
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        await commands.send(request, identity.RevokeInvitation(invitation_id=invitation_id), id=form.command_id)
+        return done(f"/console/customers/{customer_id}", "taken-back")
+    return await _overview(request, session, customer_id, form)
+
+
+# --- Payments -------------------------------------------------------------------------------------------------------
+
+
+@router.get("/console/customers/{customer_id}/payments")
+async def payments(request: Request, session: MemberSession, customer_id: UUID, after: str = "") -> Response:
+    """Invoices and payment links, the newest first, each with what became of its mail."""
+    db, viewer = request.app.state.runtime.db, session.viewer
+    assert viewer is not None
+    found = await readmodel.invoices(db, viewer, customer_id=customer_id, cursor=after or None)
+    mails = await readmodel.mails_about(db, viewer, [invoice.id for invoice in found.items])
+    links = {
+        about: next((mail for mail in each if mail.template == "payment_link"), None) for about, each in mails.items()
+    }
+    return await _tab(request, session, customer_id, "payments", invoices=found, mails=links)
+
+
+# --- To-dos ---------------------------------------------------------------------------------------------------------
+
+
+async def _todos(
+    request: Request, session: Session, customer_id: UUID, form: Form | None = None, after: str = ""
+) -> Response:
+    assert session.viewer is not None
+    db = request.app.state.runtime.db
+    found = await readmodel.todos(db, session.viewer, customer_id=customer_id, cursor=after or None)
+    return await _tab(request, session, customer_id, "todos", form=form, todos=found)
+
+
+@router.get("/console/customers/{customer_id}/todos")
+async def todo_list(request: Request, session: MemberSession, customer_id: UUID, after: str = "") -> Response:
+    """What was assigned, shared or follows from a bill, and the form to assign one."""
+    return await _todos(request, session, customer_id, after=after)
+
+
+@router.post("/console/customers/{customer_id}/todos")
+async def assign(request: Request, session: MemberSession, customer_id: UUID) -> Response:
+    """Assign a to-do."""
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        order = todos.CreateTodo.model_validate(typed(form) | {"customer_id": customer_id})
+        await commands.send(request, order, id=form.command_id)
+        return done(f"/console/customers/{customer_id}/todos", "todo-assigned")
+    return await _todos(request, session, customer_id, form)
+
+
+@router.post("/console/customers/{customer_id}/todos/{todo_id}/cancel")
+async def cancel(request: Request, session: MemberSession, customer_id: UUID, todo_id: UUID) -> Response:
+    """Say that an assigned to-do is not needed any more."""
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        await commands.send(request, todos.UpdateTodo(todo_id=todo_id, status="cancelled"), id=form.command_id)
+        return done(f"/console/customers/{customer_id}/todos", "todo-cancelled")
+    return await _todos(request, session, customer_id, form)
+
+
+# --- Activity -------------------------------------------------------------------------------------------------------
+
+
+@router.get("/console/customers/{customer_id}/activity")
+async def activity(request: Request, session: MemberSession, customer_id: UUID, after: str = "") -> Response:
+    """One timeline of payments, mails and to-dos, each with its because."""
+    viewer = session.viewer
+    assert viewer is not None
+    page = await Page.of(request, session)
+    found = await readmodel.timeline(
+        request.app.state.runtime.db, viewer, customer_id=customer_id, cursor=after or None
+    )
+    lines = happenings(found.items, viewer, page.reader)
+    return await _tab(request, session, customer_id, "activity", lines=lines, next_cursor=found.next_cursor)

@@ -1,0 +1,92 @@
+"""An invoice in the console: its state, its payments, its link, and how it can end without payment."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from contracts import billing
+from contracts.billing import Invoice
+from contracts.message import Command, NotFound
+from services.gateway import commands, readmodel
+from services.gateway.security import Session
+from services.gateway.security.doors import MemberSession
+
+from .documents import pdf
+from .forms import Form
+from .rendering import Page, done
+
+router = APIRouter()
+
+
+async def _invoice(request: Request, session: Session, invoice_id: UUID) -> Invoice:
+    assert session.viewer is not None
+    return await readmodel.invoice(request.app.state.runtime.db, session.viewer, invoice_id)
+
+
+async def _show(request: Request, session: Session, invoice: Invoice, form: Form) -> Response:
+    db, viewer = request.app.state.runtime.db, session.viewer
+    assert viewer is not None
+    page = await Page.of(request, session)
+    mails = (await readmodel.mails_about(db, viewer, [invoice.id])).get(invoice.id, ())
+    payments = await readmodel.payments(db, viewer, invoice_id=invoice.id)
+    return page.render(
+        "console_invoice.html",
+        status=form.status,
+        form=form,
+        invoice=invoice,
+        customer=await readmodel.customer(db, viewer, invoice.customer_id),
+        mail=next((mail for mail in mails if mail.template == "payment_link"), None),
+        payments=payments.items,
+    )
+
+
+@router.get("/console/invoices/{invoice_id}")
+async def show(request: Request, session: MemberSession, invoice_id: UUID) -> Response:
+    """One invoice."""
+    return await _show(request, session, await _invoice(request, session, invoice_id), Form())
+
+
+@router.get("/console/invoices/{invoice_id}/link")
+async def link(request: Request, session: MemberSession, invoice_id: UUID) -> Response:
+    """The invoice's secret address, asked of billing at this moment: nobody else has it."""
+    invoice = await _invoice(request, session, invoice_id)
+    facts = await commands.ask(request, billing.PayLinkUrl(invoice_id=invoice.id))
+    page = await Page.of(request, session)
+    url = f"{request.app.state.settings.public_url}{facts.path or ''}"
+    return page.render("invoice_link.html", invoice=invoice, url=url)
+
+
+@router.get("/console/invoices/{invoice_id}/{document}.pdf")
+async def document(request: Request, session: MemberSession, invoice_id: UUID, document: str) -> Response:
+    """The invoice, or its receipt, in the language of the customer."""
+    return await pdf(request, await _invoice(request, session, invoice_id), document, locale=None)
+
+
+def _order(verb: str, invoice: Invoice, form: Form) -> tuple[Command[Invoice], str]:
+    match verb:
+        case "send":
+            return billing.SendPaymentLink(invoice_id=invoice.id), "mailed"
+        case "void":
+            return billing.VoidInvoice(invoice_id=invoice.id), "withdrawn"
+        case "give-up":
+            return billing.GiveUpInvoice(invoice_id=invoice.id), "given-up"
+        case "open":
+            return billing.OpenInvoice(invoice_id=invoice.id, send_email=form.get("press") == "email"), "opened"
+        case _:
+            raise NotFound
+
+
+@router.post("/console/invoices/{invoice_id}/{verb}")
+async def act(request: Request, session: MemberSession, invoice_id: UUID, verb: str) -> Response:
+    """Mail the link, open a draft, withdraw the invoice or give it up."""
+    invoice = await _invoice(request, session, invoice_id)
+    form = await Form.posted(request)
+    order, said = _order(verb, invoice, form)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        await commands.send(request, order, id=form.command_id)
+        return done(f"/console/invoices/{invoice.id}", said)
+    return await _show(request, session, await _invoice(request, session, invoice_id), form)

@@ -1,0 +1,137 @@
+"""The payment link: one invoice and nothing else of its customer, open to whoever holds the address."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from chassis.tokens import digest
+from contracts import billing, identity
+from contracts.billing import Invoice
+from contracts.identity import Customer
+from contracts.message import NotFound
+from services.gateway import commands, readmodel
+from services.gateway.commands import bearer_of
+from services.gateway.domain import Viewer
+
+from .brand import brand_of
+from .documents import pdf
+from .forms import Form
+from .language import NOTHING
+from .rendering import Page, masked, see
+
+router = APIRouter()
+
+
+async def _found(request: Request, token: str) -> tuple[Invoice | None, str]:
+    """The token's invoice, and why it cannot be shown: *revoked*, *expired*, *replaced*, *unknown*, or empty."""
+    invoice = await readmodel.invoice_by_link(request.app.state.runtime.db, digest(token))
+    if invoice is None or invoice.link is None or invoice.status == "draft":
+        return None, "unknown"
+    if invoice.link.replaced_by is not None:
+        return invoice, "replaced"
+    if invoice.link.revoked and invoice.status not in {"void", "uncollectible"}:
+        return invoice, "revoked"
+    expires = invoice.link.expires_at
+    if expires is not None and expires <= request.app.state.runtime.clock.now() and invoice.status == "open":
+        return invoice, "expired"
+    return invoice, ""
+
+
+async def _customer(request: Request, invoice: Invoice) -> Customer | None:
+    viewer = Viewer(invoice.merchant_id, invoice.customer_id)
+    try:
+        return await readmodel.customer(request.app.state.runtime.db, viewer, invoice.customer_id)
+    except NotFound:
+        return None
+
+
+async def _dead(request: Request, invoice: Invoice | None, why: str) -> Response:
+    merchant = await brand_of(request, invoice.merchant_id) if invoice else None
+    page = await Page.of(request, None, merchant=merchant)
+    return page.render("pay_dead.html", status=410 if invoice else 404, why=why)
+
+
+async def _alive(
+    request: Request, token: str, invoice: Invoice, *, form: Form | None = None, signed_up: bool = False
+) -> Response:
+    customer = await _customer(request, invoice)
+    page = await Page.of(request, None, merchant=await brand_of(request, invoice.merchant_id), customer=customer)
+    form = form or Form()
+    return page.render(
+        "pay.html",
+        status=form.status,
+        token=token,
+        invoice=invoice,
+        form=form,
+        signed_up=signed_up,
+        masked_email=masked(customer.email) if customer and customer.email else NOTHING,
+        has_account=customer is not None and customer.portal_access == "active",
+        confirming=request.query_params.get("paid") == "confirming",
+    )
+
+
+@router.get("/pay/{token}")
+async def show(request: Request, token: str) -> Response:
+    """The invoice with the button to pay it, or why there is nothing to pay here and what to do next."""
+    invoice, why = await _found(request, token)
+    if invoice is None or why:
+        return await _dead(request, invoice, why)
+    return await _alive(request, token, invoice, signed_up=request.query_params.get("done") == "signed-up")
+
+
+@router.post("/pay/{token}")
+async def pay(request: Request, token: str) -> Response:
+    """Open (or go on with) the invoice's checkout."""
+    invoice, why = await _found(request, token)
+    if invoice is None or why:
+        return await _dead(request, invoice, why)
+    form = await Form.posted(request)
+    page = await Page.of(request, None, customer=await _customer(request, invoice))
+    with form.refusals(page.reader):
+        started = await commands.send(
+            request,
+            billing.StartInvoicePayment(
+                invoice_id=invoice.id,
+                link_token_sha256=digest(token),
+                return_path=f"/pay/{token}?paid=confirming",
+            ),
+            id=form.command_id,
+            public=bearer_of(token),
+            merchant_id=invoice.merchant_id,
+            known=[(Invoice, invoice.id), (Customer, invoice.customer_id)],
+        )
+        return see(started.checkout_url)
+    return await _alive(request, token, invoice, form=form)
+
+
+@router.post("/pay/{token}/sign-up")
+async def sign_up(request: Request, token: str) -> Response:
+    """Have the invitation mailed to the address that the invoice belongs to, whoever holds the link."""
+    invoice, why = await _found(request, token)
+    if invoice is None or why:
+        return await _dead(request, invoice, why)
+    form = await Form.posted(request)
+    page = await Page.of(request, None, customer=await _customer(request, invoice))
+    with form.refusals(page.reader):
+        await commands.send(
+            request,
+            identity.SendInvitation(customer_id=invoice.customer_id, origin="pay_link"),
+            id=form.command_id,
+            public=bearer_of(token),
+            merchant_id=invoice.merchant_id,
+        )
+        return see(f"/pay/{token}?done=signed-up")
+    return await _alive(request, token, invoice, form=form)
+
+
+@router.get("/pay/{token}/{document}.pdf")
+async def document(request: Request, token: str, document: str) -> Response:
+    """The invoice, or the receipt once it is paid."""
+    invoice, why = await _found(request, token)
+    if invoice is None or why:
+        return await _dead(request, invoice, why)
+    customer = await _customer(request, invoice)
+    return await pdf(
+        request, invoice, document, locale=customer.locale if customer else None, link_token_sha256=digest(token)
+    )

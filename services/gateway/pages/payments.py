@@ -1,0 +1,82 @@
+"""A customer's payments: open invoices and paid ones, each with its documents, and the way to pay."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from contracts import billing
+from contracts.billing import Invoice
+from services.gateway import commands, readmodel
+from services.gateway.security import Session
+from services.gateway.security.doors import ContactSession
+
+from .documents import pdf
+from .forms import Form
+from .rendering import Page, see
+
+router = APIRouter()
+
+
+@router.get("/portal/payments")
+async def index(request: Request, session: ContactSession, open: str = "", paid: str = "") -> Response:  # noqa: A002 - as in the address
+    """Open invoices, the earliest due first, and paid ones, the newest first. Each list goes on from its own cursor."""
+    db, viewer = request.app.state.runtime.db, session.viewer
+    assert viewer is not None
+    page = await Page.of(request, session)
+    return page.render(
+        "payments.html",
+        open=await readmodel.open_invoices(db, viewer, cursor=open or None),
+        paid=await readmodel.invoices(db, viewer, status="paid", cursor=paid or None),
+    )
+
+
+async def _show(request: Request, session: Session, invoice: Invoice, form: Form) -> Response:
+    page = await Page.of(request, session)
+    return page.render(
+        "payment.html",
+        status=form.status,
+        invoice=invoice,
+        form=form,
+        # Coming back from the payment page proves nothing: it only explains why the invoice may still look open.
+        confirming=request.query_params.get("paid") == "confirming",
+    )
+
+
+async def _invoice(request: Request, session: Session, invoice_id: UUID) -> Invoice:
+    assert session.viewer is not None
+    return await readmodel.invoice(request.app.state.runtime.db, session.viewer, invoice_id)
+
+
+@router.get("/portal/payments/{invoice_id}")
+async def show(request: Request, session: ContactSession, invoice_id: UUID) -> Response:
+    """One invoice."""
+    return await _show(request, session, await _invoice(request, session, invoice_id), Form())
+
+
+@router.post("/portal/payments/{invoice_id}/pay")
+async def pay(request: Request, session: ContactSession, invoice_id: UUID) -> Response:
+    """Open (or go on with) its checkout; why not is said on the invoice's own page."""
+    invoice = await _invoice(request, session, invoice_id)
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        started = await commands.send(
+            request,
+            billing.StartInvoicePayment(
+                invoice_id=invoice.id, return_path=f"/portal/payments/{invoice.id}?paid=confirming"
+            ),
+            id=form.command_id,
+            known=[(Invoice, invoice.id)],
+        )
+        return see(started.checkout_url)
+    # The refusal may have brought news of the invoice, such as that it is paid already.
+    return await _show(request, session, await _invoice(request, session, invoice_id), form)
+
+
+@router.get("/portal/payments/{invoice_id}/{document}.pdf")
+async def document(request: Request, session: ContactSession, invoice_id: UUID, document: str) -> Response:
+    """The invoice, or the receipt once it is paid."""
+    return await pdf(request, await _invoice(request, session, invoice_id), document, locale=session.locale)

@@ -1,0 +1,31 @@
+"""A customer's home: what is due, what is to be done, and what happened lately and why."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from services.gateway import readmodel
+from services.gateway.security.doors import ContactSession
+
+from .activity import happenings
+from .rendering import Page, overdue
+
+router = APIRouter()
+
+
+@router.get("/portal")
+async def show(request: Request, session: ContactSession) -> Response:
+    """Home, from the read model alone: it loads when every other service is down."""
+    viewer = session.viewer
+    assert viewer is not None
+    page = await Page.of(request, session)
+    home = await readmodel.portal_home(request.app.state.runtime.db, viewer)
+    return page.render(
+        "portal_home.html",
+        customer_name=session.account.name if session.account else "",
+        home=home,
+        open_count=sum(each.invoices for each in home.due),
+        overdue_count=sum(overdue(invoice, page.reader.today) for invoice in home.open_invoices),
+        activity=happenings(home.lately, viewer, page.reader)[:8],
+    )

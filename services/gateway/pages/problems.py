@@ -1,0 +1,109 @@
+"""Refusals in the reader's words. A refusal that has none yet is shown in its own, English ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts import billing, identity, message, todos
+from contracts.billing import Decline
+from contracts.message import Problem
+from services.gateway.security import CsrfRefused, WrongAccount
+
+from .language import Reader
+from .language import gettext_noop as _
+
+_SENTENCES: dict[type[Problem], str] = {
+    message.NotAccepted: _(
+        "This could not be taken right now. Nothing has been changed, and what you typed is still here: "
+        "please try again in a moment."
+    ),
+    message.OutcomeUnknown: _(
+        "We do not know yet whether this was done. Please press the button again: it will not be done twice."
+    ),
+    message.InvalidInput: _("Please look at the marked fields."),
+    message.CommandReused: _(
+        "This form was already sent once, with other contents. Please check it and send it again."
+    ),
+    message.Conflict: _("This has changed in the meantime. Please look at it again."),
+    message.TooManyAttempts: _("That were too many attempts. Please wait a few minutes and try again."),
+    message.Incident: _("Something went wrong on our side. Nothing is lost; please try again in a moment."),
+    identity.WrongCredentials: _("The e-mail address or the password is not right."),
+    identity.InvitationNotUsable: _("This invitation can no longer be used."),
+    identity.EmailTaken: _("There is already a customer with this e-mail address."),
+    billing.InvoiceAlreadyPaid: _("This invoice is already paid."),
+    billing.InvoiceNotPayable: _("This invoice cannot be paid now."),
+    billing.PayLinkNotUsable: _("This payment link can no longer be used."),
+    billing.NoReceiptYet: _("There is no receipt for this invoice yet."),
+    billing.PaymentsUnavailable: _(
+        "Payments cannot be taken right now. Nothing has been charged. Please try again later."
+    ),
+    todos.TodoFollowsFacts: _("This to-do is ticked off by itself once it has been settled."),
+    CsrfRefused: _("This form has expired. Please load the page again and repeat what you did."),
+    WrongAccount: _("This is not for the account that you are using now. You can switch accounts in the account menu."),
+}
+
+_DECLINES = {
+    "card_declined": _("The card was declined by its bank."),
+    "generic_decline": _("The card was declined by its bank."),
+    "insufficient_funds": _("There is not enough money on the card."),
+    "expired_card": _("The card has expired."),
+    "incorrect_cvc": _("The security code of the card was not right."),
+    "incorrect_number": _("The number of the card was not right."),
+    "processing_error": _("The payment provider could not process the card just now."),
+    "authentication_required": _("The bank wants the payment to be confirmed."),
+}
+
+_FIELDS = {
+    "missing": _("Please fill this in."),
+    "email": _("Please enter an e-mail address such as name@example.com."),
+    "date": _("Please enter a date."),
+    "length": _("This is too long: at most %(most)s characters."),
+    "short": _("Please use at least %(least)s characters."),
+    "greater": _("This must be more than %(limit)s."),
+    "less": _("This must be at most %(limit)s."),
+    "exact": _("This has too many decimals: at most %(most)s."),
+    "other": _("Please check what stands here."),
+}
+
+
+def explain(problem: Problem, reader: Reader) -> str:
+    """The refusal as a sentence in the reader's language."""
+    known = next((_SENTENCES[kind] for kind in type(problem).__mro__ if kind in _SENTENCES), None)
+    if isinstance(problem, message.NotAllowed) and type(problem) is message.NotAllowed:
+        known = None  # its detail says why, and that is what matters
+    sentence = reader.gettext(known) if known else reader.gettext(problem.detail)
+    incident = problem.members.get("incident")
+    return f"{sentence} ({incident})" if incident else sentence
+
+
+def decline(why: Decline, reader: Reader) -> str:
+    """Why a card was declined, as a sentence in the reader's language where we know the code."""
+    known = _DECLINES.get(why.code)
+    return reader.gettext(known) if known else reader.gettext(why.message)
+
+
+def explain_field(kind: str, name: str, context: Mapping[str, Any], reader: Reader) -> str:
+    """What is wrong with one field, from pydantic's error type and its limits."""
+    say = reader.gettext
+    match kind:
+        case "missing" | "none_required":
+            return say(_FIELDS["missing"])
+        case "string_too_short" if context.get("min_length", 1) > 1:
+            return say(_FIELDS["short"]) % {"least": context["min_length"]}
+        case "string_too_short":
+            return say(_FIELDS["missing"])
+        case "string_too_long":
+            return say(_FIELDS["length"]) % {"most": context["max_length"]}
+        case "greater_than":
+            return say(_FIELDS["greater"]) % {"limit": reader.decimal(context["gt"])}
+        case "less_than_equal" | "less_than":
+            return say(_FIELDS["less"]) % {"limit": reader.decimal(context.get("le", context.get("lt")))}
+        case "decimal_max_places":
+            return say(_FIELDS["exact"]) % {"most": context["decimal_places"]}
+        case _ if kind.startswith("date"):
+            return say(_FIELDS["date"])
+        case "string_pattern_mismatch" if name.endswith("email"):
+            return say(_FIELDS["email"])
+        case _:
+            return say(_FIELDS["other"])

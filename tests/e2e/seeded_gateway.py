@@ -1,0 +1,368 @@
+"""The gateway alone: a real process on a real PostgreSQL with a seeded read model, and no broker anywhere.
+
+Questions that only another service can answer, and without which a page could not be seen at all, are answered here by
+the token's name; every command meets the broker that is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from chassis.clock import Clock
+from chassis.database import Database, system_cause
+from chassis.ids import new_id
+from chassis.migrations import migrate
+from contracts.billing import BeingPaid, Decline, Invoice, LineItem, PayLink, TaxLine
+from contracts.identity import Account, Customer, InvitationView, Merchant, Person, SignedIn
+from contracts.message import EVENTS, EventEnvelope, MailFacts, State
+from contracts.todos import TodoSubject
+from local.children import free_port
+from services.gateway import readmodel
+from services.gateway.security.sessions import open_session
+from tests import builders as make
+
+ROOT = Path(__file__).parents[2]
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft mbH & Co. Verwaltungs-KG"
+
+
+@dataclasses.dataclass
+class World:
+    """What was seeded: session tokens by role, and addresses by what they show."""
+
+    url: str
+    sessions: dict[str, str]
+    pages: dict[str, list[str]]
+    """Pages per session; those of *visitor* need none."""
+    merchant: Merchant
+    customer: Customer
+    open_invoice: Invoice
+    database: str
+
+
+def _event(state: State, type_: str | None = None, **about: Any) -> EventEnvelope:
+    types = [name for name, event in EVENTS.items() if event.of() is type(state)]
+    return EventEnvelope(
+        id=about.pop("id", str(new_id())),
+        type=f"{type(state).noun}.{type_}.v1" if type_ else types[0],
+        source=f"/{type(state).owner()}",
+        subject=str(state.id),
+        time=about.pop("at", make.NOW - timedelta(minutes=5)),
+        merchantid=state.merchant_id,
+        sequence=1,
+        correlationid=str(new_id()),
+        actor=about.pop("actor", "system:billing"),
+        data={"state": state.model_dump(mode="json")},
+        **about,
+    )
+
+
+def _picture() -> str:
+    image = Image.new("RGB", (160, 64), "#0f766e")
+    draw = ImageDraw.Draw(image)
+    draw.polygon([(20, 52), (44, 12), (68, 52)], fill="white")
+    draw.rectangle((84, 26, 140, 38), fill="#99f6e4")
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()
+
+
+@dataclasses.dataclass
+class Seed:
+    """A merchant with a member and a customer with a contact; `full` adds something in every state."""
+
+    locale: str = "en"
+    long: bool = False
+    events: list[EventEnvelope] = dataclasses.field(default_factory=list)
+    tokens: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.merchant = make.merchant(
+            name=LONG if self.long else "Northwind Studio", brand_colour="#facc15" if self.long else "#0f766e"
+        )
+        self.ada = make.person(locale=self.locale, time_zone="Europe/Berlin")
+        self.sam = make.person(
+            name="سامي العكفوري" if self.locale == "ar" else "Sam Okafor",
+            email="sam@okafor.example",
+            locale=self.locale,
+            time_zone="Europe/London",
+        )
+        self.customer = make.customer(
+            self.merchant, locale=self.locale, company=LONG if self.long else "Okafor Textiles"
+        )
+        self.tell(self.merchant, self.ada, self.sam, make.member(self.merchant, self.ada))
+        self.tell(self.customer, make.contact(self.customer, self.sam))
+
+    def tell(self, *states: State) -> None:
+        self.events += [_event(state) for state in states]
+
+    def tell_as(self, state: State, type_: str, **about: Any) -> str:
+        event = _event(state, type_, **about)
+        self.events.append(event)
+        return event.id
+
+    def full(self) -> Invoice:
+        """Invoices, payments, mails, to-dos and customers in every state; returns the open invoice."""
+        self.tell(make.logo(self.merchant, _picture()))
+        by_sam, by_ada = f"contact:{self.sam.id}", f"member:{self.ada.id}"
+        invoices = self._invoices()
+        for name, invoice in invoices.items():
+            opened = self.tell_as(invoice, "opened" if invoice.number else "drafted", actor=by_ada)
+            if name in {"open", "overdue", "failed_mail"}:
+                status = "failed" if name == "failed_mail" else "accepted"
+                sent = make.mail(invoice, status=status, reason="550 No such mailbox" if status == "failed" else None)
+                self.tell_as(sent, status, causationid=opened)
+        paid = invoices["paid"]
+        payment = make.payment(paid, receipt_number="R-2041")
+        received = self.tell_as(payment, "succeeded", at=make.NOW - timedelta(hours=2))
+        self.tell_as(paid, "paid", at=make.NOW - timedelta(hours=2), causationid=received)
+        for past in range(1, 28, 3):
+            at = make.NOW - timedelta(days=past, hours=1)
+            self.tell_as(make.payment(paid, at, amount=(past * 7919) % 90_000 + 4_000), "succeeded", at=at)
+        self._todos(invoices["open"], paid, by_sam, by_ada)
+        self._customers(by_ada)
+        return invoices["open"]
+
+    def _invoices(self) -> dict[str, Invoice]:
+        of, decline = self.customer, Decline(code="insufficient_funds", message="Not enough money.", at=make.NOW)
+        lines = (
+            LineItem(description=LONG if self.long else "Brand workshop, two days", quantity=Decimal("2"),
+                     unit_amount=48_000, tax_rate=Decimal(19), amount=96_000),
+            LineItem(description="Travel, by train", quantity=Decimal("1.5"), unit_amount=9_900, amount=14_850),
+        )  # fmt: skip
+        rich = {
+            "lines": lines,
+            "subtotal": 110_850,
+            "tax": 18_240,
+            "tax_lines": (TaxLine(rate=Decimal(19), base=96_000, amount=18_240),),
+            "memo": "Thank you for the good work together.\nPlease name the number of the invoice.",
+        }
+        unwanted = {"being_paid": BeingPaid(payment_id=new_id(), since=make.NOW - timedelta(minutes=7), by="Sam Okafor")}  # type: ignore[arg-type]  # any id does
+        gone = {"amount_due": 0, "closed_at": make.NOW}
+        made = {
+            "open": make.invoice(of, 129_090, token="open" * 10, number="INV-101", **rich),
+            "overdue": make.invoice(of, 4_500, number="INV-98", due_on=make.due(-6), last_decline=decline),
+            "paying": make.invoice(of, 25_000, token="paying" * 7, number="INV-102", due_on=make.due(0), **unwanted),
+            "failed_mail": make.invoice(of, 99_900, number="INV-103", currency="JPY", due_on=make.due(30)),
+            "paid": make.paid(make.invoice(of, 32_000, token="paid" * 10, number="INV-97")),
+            "void": make.invoice(of, 7_000, token="void" * 10, number="INV-96", status="void", **gone),
+            "given_up": make.invoice(of, 8_000, number="INV-90", status="uncollectible", **gone),
+            "draft": make.invoice(of, 5_000, number=None, status="draft", link=None, opened_at=None),
+            "declined": make.invoice(of, 2_500, token="declined" * 5, number="INV-104", last_decline=decline),
+        }
+        for name, state in {
+            "revoked": {"revoked": True},
+            "expired": {"expires_at": make.NOW - timedelta(days=1)},
+            "replaced": {"replaced_by": made["open"].id},
+        }.items():
+            one = make.invoice(of, 1_000, token=name * 6, number=f"INV-8{len(made)}", status="open")
+            assert one.link is not None
+            link = PayLink.model_validate(one.link.model_dump() | state)
+            made[name] = one.model_copy(update={"link": link, "due_on": make.due(40)})
+        self.made = made
+        return made
+
+    def _todos(self, invoice: Invoice, paid: Invoice, by_sam: str, by_ada: str) -> None:
+        of = self.customer
+        bill = {"kind": "invoice", "id": invoice.id, "label": invoice.number, "amount": 129_090, "currency": "EUR"}
+        settled = bill | {"id": paid.id, "label": paid.number, "amount": 32_000}
+        own = {"origin": "own", "created_by": "Sam Okafor"}
+        self.assigned = make.todo(of, priority="high", notes="Both pages, please.\nA scan is good enough.")
+        self.own = make.todo(of, LONG if self.long else "Ask for the quarterly statement", due_on=None, **own)
+        self.tell_as(self.assigned, "assigned", actor=by_ada)
+        self.tell_as(self.own, "created", actor=by_sam)
+        self.tell_as(make.todo(of, "Check the delivery address", due_on=make.due(-2), shared=True, **own), "created")
+        self.tell_as(make.todo(of, "Pay INV-101", origin="billing", subject=TodoSubject.model_validate(bill)), "created")
+        done = {"status": "done", "done_at": make.NOW - timedelta(hours=2), "done_by": "Sam Okafor"}
+        self.tell_as(make.todo(of, "Confirm the colours", **done), "done", actor=by_sam)
+        self.tell_as(
+            make.todo(of, "Pay INV-97", origin="billing", subject=TodoSubject.model_validate(settled), **done), "done"
+        )
+
+    def _customers(self, by_ada: str) -> None:
+        self.invited = make.customer(
+            self.merchant, name="Mia Keller", company=None, email="mia@keller.example", portal_access="invited"
+        )
+        self.tell_as(self.invited, "created", actor=by_ada)
+        invitation = make.invitation(self.invited)
+        sent = self.tell_as(invitation, "sent", actor=by_ada)
+        self.tell_as(make.mail(invitation, recipient="mia@keller.example"), "accepted", causationid=sent)
+        self.fresh = make.customer(
+            self.merchant,
+            name="Noor Haddad",
+            company=None,
+            email="noor.haddad.with.a.rather.long.address@haddad-and-daughters.example",
+            phone=None,
+            tax_ids=(),
+            portal_access="none",
+        )
+        self.tell_as(self.fresh, "created", actor=by_ada)
+        for number in range(26):
+            self.tell(make.customer(self.merchant, name=f"Customer {number}", company=None, portal_access="none"))
+
+    async def write(self, url: str) -> None:
+        """Bring everything into the read model the way replies and followers do, and sign both people in."""
+        async with Database(url, "gateway", Clock()) as db:
+            cause = system_cause("gateway")
+            async with db.transaction(cause) as tx:
+                await readmodel.apply(tx, self.events)
+            for who, name in ((self.ada, "member"), (self.sam, "contact")):
+                self.tokens[name] = await self._sign_in(db, who, self._accounts()[name])
+
+    def _accounts(self) -> dict[str, Account]:
+        merchant, customer = self.merchant, self.customer
+        shared = {"merchant_id": merchant.id, "merchant_name": merchant.name}
+        return {
+            "member": Account.model_validate(
+                {"id": merchant.id, "kind": "merchant", "name": merchant.name, "role": "admin"} | shared
+            ),
+            "contact": Account.model_validate(
+                {"id": customer.id, "kind": "customer", "name": customer.name, "role": "owner"} | shared
+            ),
+        }
+
+    async def _sign_in(self, db: Database, who: Person, account: Account) -> str:
+        signed_in = SignedIn.model_validate(
+            {"person_id": who.id, "name": who.name, "email": who.email, "locale": who.locale,
+             "time_zone": who.time_zone, "accounts": (account,)}
+        )  # fmt: skip
+        agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/139.0 Safari/537.36"
+        return await open_session(db, signed_in, now=make.NOW, user_agent=agent, account=account)
+
+
+VISITOR = [
+    "/sign-in",
+    "/invitations/live-invitation-of-somebody-new",
+    "/invitations/known-invitation-of-a-known-person",
+    *(f"/invitations/{why}-invitation-link-of-old" for why in ("accepted", "expired", "revoked", "superseded", "unknown")),
+    *(f"/pay/{name}" for name in ("open" * 10, "paying" * 7, "paid" * 10, "void" * 10, "declined" * 5)),
+    f"/pay/{'open' * 10}?paid=confirming",
+    *(f"/pay/{name * 6}" for name in ("revoked", "expired", "replaced", "unknown")),
+    "/nowhere",
+]  # fmt: skip
+
+
+def pages_of(seed: Seed, *, full: bool) -> dict[str, list[str]]:
+    """The addresses of every page, by who may see them."""
+    at = f"/console/customers/{seed.customer.id}"
+    contact = ["/portal", "/portal/payments", "/portal/todos", "/portal/profile", "/portal/nowhere"]
+    member = [
+        *("/console", "/console/customers", "/console/customers?q=zzz", "/console/customers/new", "/console/settings"),
+        *("/console/profile", at, f"{at}/edit", f"{at}/payments", f"{at}/todos", f"{at}/activity"),
+        f"{at}/payment-links/new",
+    ]
+    if not full:
+        return {"contact": contact, "member": member}
+    shown = ("open", "overdue", "paying", "paid", "void", "declined")
+    contact += [f"/portal/payments/{seed.made[name].id}" for name in shown]
+    contact += [f"/portal/payments/{seed.made['open'].id}?paid=confirming", f"/portal/todos/{seed.own.id}"]
+    member += [f"/console/invoices/{invoice.id}" for invoice in seed.made.values()]
+    member += [f"/console/invoices/{seed.made['open'].id}/link"]
+    member += [f"/console/customers/{each.id}" for each in (seed.invited, seed.fresh)]
+    member += [f"/console/customers/{seed.fresh.id}/{tab}" for tab in ("payments", "todos", "activity")]
+    return {"visitor": VISITOR, "contact": contact, "member": member}
+
+
+@contextlib.contextmanager
+def running(database: str, seed: Seed | None = None, *, full: bool = True) -> Iterator[World]:
+    """A gateway process on a seeded database, until the block ends."""
+    seed = seed or Seed()
+    invoice = seed.full() if full else make.invoice(seed.customer)
+    migrate(database, ROOT / "services/gateway/migrations")
+    asyncio.run(seed.write(database))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    ids = {
+        "merchant_id": str(seed.merchant.id),
+        "merchant_name": seed.merchant.name,
+        "customer_id": str(seed.customer.id),
+        "customer_name": seed.customer.company,
+        "email": "sam@okafor.example",
+    }
+    environment = os.environ | {
+        "PORTAL_DATABASE_URL": database,
+        "PORTAL_AMQP_URL": f"amqp://portal_gateway:x@127.0.0.1:{free_port()}/",
+        "PORTAL_SECRET_KEY": "a secret for tests alone",
+        "PORTAL_PUBLIC_URL": url,
+        "PORTAL_GATEWAY_HTTP_PORT": str(port),
+        "PORTAL_TEST_WORLD": json.dumps(ids),
+        "PORTAL_LOG_LEVEL": "CRITICAL",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "tests.e2e.seeded_gateway"], cwd=ROOT, env=environment)
+    try:
+        _until_it_answers(url, process)
+        yield World(url, seed.tokens, pages_of(seed, full=full), seed.merchant, seed.customer, invoice, database)
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def _until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(150):
+        assert process.poll() is None, "The gateway ended."
+        try:
+            urllib.request.urlopen(f"{url}/sign-in", timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("The gateway did not start.")
+
+
+# --- the process ----------------------------------------------------------------------------------------------------
+
+
+def _serve() -> None:
+    import uvicorn
+
+    from chassis.service import Runtime, application
+    from chassis.telemetry import configure_logging
+    from contracts.billing import PayLinkUrl
+    from contracts.identity import InvitationNotUsable, ViewInvitation
+    from contracts.message import Reply
+    from services.gateway.app import build
+
+    configure_logging("gateway", "CRITICAL")
+    world = json.loads(os.environ["PORTAL_TEST_WORLD"])
+    service = build()
+    runtime = Runtime(service)
+    asked = runtime.rpc.ask
+
+    async def ask(request: Any, cause: Any, **more: Any) -> Any:
+        if isinstance(request, ViewInvitation):
+            kind = request.token.split("-")[0]
+            if kind not in {"live", "known"}:
+                raise InvitationNotUsable(why=kind)
+            view = world | {"invitation_id": str(new_id()), "name": "", "has_account": kind == "known"}
+            return Reply(InvitationView.model_validate(view), ())
+        if isinstance(request, PayLinkUrl):
+            return Reply(MailFacts(still_true=True, path="/pay/" + "open" * 10), ())
+        return await asked(request, cause, **more)
+
+    runtime.rpc.ask = ask  # type: ignore[method-assign]  # the one seam of this process
+    port = service.settings.http_port or 0
+    config = uvicorn.Config(
+        application(runtime), port=port, lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
+    uvicorn.Server(config).run()
+
+
+if __name__ == "__main__":
+    _serve()
