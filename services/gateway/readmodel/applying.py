@@ -56,6 +56,7 @@ _TOLD = (
     "title",
     "email",
     "template",
+    "recipient",
     "status",
     "reason",
     "origin",

@@ -35,6 +35,7 @@ class Entry:
     type: str
     subject_id: UUID
     customer_id: UUID | None
+    customer_name: str
     actor_kind: str
     actor_id: UUID | None
     actor_name: str | None
@@ -64,9 +65,11 @@ async def timeline(
     rows = await db.fetch(
         f"""
         SELECT t.event_id, t.at, t.type, t.subject_id, t.customer_id, t.actor_kind, t.actor_id, t.about,
-               p.state->>'name' AS actor_name, c.type AS because_type, c.about AS because_about
+               p.state->>'name' AS actor_name,
+               coalesce(k.state->>'company', k.state->>'name', '') AS customer_name, c.type AS because_type, c.about AS because_about
         FROM timeline AS t
         LEFT JOIN copy_person AS p ON p.id = t.actor_id
+        LEFT JOIN copy_customer AS k ON k.id = t.customer_id
         LEFT JOIN timeline AS c ON c.event_id = t.causation_id AND c.{side}
         WHERE t.merchant_id = $1 AND {scope} AND t.{side} AND (t.at, t.event_id) < ($3, $4)
           AND (t.noun <> 'todos.todo' OR EXISTS (
@@ -90,6 +93,7 @@ def _entry(row: Any) -> Entry:
         type=row["type"],
         subject_id=row["subject_id"],
         customer_id=row["customer_id"],
+        customer_name=row["customer_name"],
         actor_kind=row["actor_kind"],
         actor_id=row["actor_id"],
         actor_name=row["actor_name"],
