@@ -12,7 +12,7 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -163,12 +163,14 @@ def _fed_by(service: str) -> set[str]:
     return {queue for queue in followers | facts if not queue.startswith(own)}
 
 
-def definitions(passwords: Mapping[str, str], vhost: str = VHOST) -> dict[str, Any]:
-    """Users, vhost and permissions in the form of RabbitMQ's definitions file."""
+def definitions(
+    passwords: Mapping[str, str], vhost: str = VHOST, salt: Callable[[], bytes] = lambda: secrets.token_bytes(4)
+) -> dict[str, Any]:
+    """Users, vhost and permissions in the form of RabbitMQ's definitions file; a fresh salt for each password."""
     users = [
         {
             "name": name,
-            "password_hash": password_hash(password, secrets.token_bytes(4)),
+            "password_hash": password_hash(password, salt()),
             "hashing_algorithm": "rabbit_password_hashing_sha256",
             "tags": "administrator" if name == OPERATOR else "",
         }

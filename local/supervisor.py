@@ -59,7 +59,7 @@ class Supervisor:
         """Every child that was started and not stopped, in that order."""
         return list(self._children)
 
-    async def start(self, children: Sequence[Child], timeout: float = 60) -> None:
+    async def start(self, children: Sequence[Child], timeout: float = 120) -> None:
         """Starts them at once and returns when all are ready.
 
         Raises:
