@@ -95,7 +95,12 @@ def test_amounts_are_shown_in_the_currencys_own_decimals() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "currency", "code"),
-    [(49, "eur", "amount_too_small"), (100_000_000, "eur", "amount_too_large"), (1255, "kwd", None), (150, "isk", None)],
+    [
+        (49, "eur", "amount_too_small"),
+        (100_000_000, "eur", "amount_too_large"),
+        (1255, "kwd", None),
+        (150, "isk", None),
+    ],
 )
 def test_an_amount_that_stripe_cannot_charge_is_refused(amount: int, currency: str, code: str | None) -> None:
     with pytest.raises(InvalidParameterError) as refused:
