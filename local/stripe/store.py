@@ -166,7 +166,7 @@ class Store:
             order = "ASC"
         rows = self._db.execute(
             # The conditions are constants of this package; every value of a request is an argument.
-            f"SELECT body FROM objects WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?",  # noqa: S608
+            f"SELECT body FROM objects WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?",  # noqa: S608 - conditions and order are our own words, values are parameters
             [*arguments, limit],
         ).fetchall()
         return [json.loads(row["body"]) for row in (rows if order == "DESC" else reversed(rows))]
