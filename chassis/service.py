@@ -126,6 +126,7 @@ class Runtime:
             self._go(f"schedule {schedule.name}", partial(schedules.keep, self, schedule))
         for name, work in self.wiring.workers.items():
             self._go(f"worker {name}", partial(work, self))
+        log.info("Started.")
 
     def _go(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(self._restarting(name, work), name=name))
@@ -148,11 +149,13 @@ class Runtime:
     async def stop(self) -> None:
         """Stop taking, finish what was taken, then close: consumers first, the outbox' relay and the pool last."""
         self.draining = True
+        log.info("Stopping: finishing what was taken.")
         await self.consumers.stop(self.settings.drain_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stack.aclose()
+        log.info("Stopped.")
 
 
 def application(runtime: Runtime) -> Asgi:

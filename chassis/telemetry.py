@@ -69,5 +69,5 @@ def configure_logging(service: str, level: str) -> None:
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # These say at INFO what our own lines say better, once per message or request.
-    for noisy in ("aio_pika", "aiormq", "httpx", "uvicorn.access", "yoyo"):
+    for noisy in ("aio_pika", "aiormq", "httpx", "stripe", "uvicorn.access", "uvicorn.error", "yoyo"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

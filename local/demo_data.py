@@ -5,15 +5,15 @@ Run by `make up` once: `python -m local.demo_data`, with the state file named by
 
 from __future__ import annotations
 
-import base64
 import json
 import os
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from local.demo_logo import logo_png
-from local.portal_client import Json, Mailbox, Portal, link_in, pay_at_checkout, token_in
+from local.portal_client import ApiError, Json, Mailbox, Portal, link_in, pay_at_checkout, token_in
 
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
@@ -70,7 +70,7 @@ class Demo:
             },
             key="demo-branding",
         )
-        self.admin.call("PUT", "/merchant/logo", {"image_base64": base64.b64encode(logo_png()).decode()})
+        self.admin.upload("/merchant/logo", logo_png(), "image/png")
 
     def customers(self) -> list[Json]:
         """A dozen of them; the first can sign in."""
@@ -160,7 +160,15 @@ class Demo:
 
 
 def main() -> None:
-    """Make the demo data, with a line per step."""
+    """Make the demo data, with a line per step; the first that is refused ends it in one line."""
+    try:
+        make()
+    except ApiError as refused:
+        sys.exit(f"The portal refused a step of the demo data: {refused}")
+
+
+def make() -> None:
+    """Every step in order. Each has a key of its own, so that a second run finishes what a first one began."""
     state = json.loads(Path(os.environ.get("PORTAL_STATE", ".local/state.json")).read_text())
     email = os.environ.get("PORTAL_DEMO_CUSTOMER_EMAIL", "customer@example.com")
     demo = Demo(state, email, os.environ["PORTAL_DEMO_CUSTOMER_PASSWORD"])

@@ -35,13 +35,17 @@ class Portal:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         if key:
             headers["Idempotency-Key"] = key
-        answer = self.http.request(
-            method,
-            f"{self.base}/api/v1{path}",
-            json=body,
-            headers=headers,
-            params={k: v for k, v in query.items() if v},
-        )
+        given = {name: value for name, value in query.items() if value}
+        url = f"{self.base}/api/v1{path}"
+        return self._read(self.http.request(method, url, json=body, headers=headers, params=given))
+
+    def upload(self, path: str, content: bytes, content_type: str) -> Any:
+        """PUT a file."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
+        return self._read(self.http.put(f"{self.base}/api/v1{path}", content=content, headers=headers))
+
+    @staticmethod
+    def _read(answer: httpx.Response) -> Any:
         is_json = "json" in answer.headers.get("content-type", "")
         if answer.status_code >= 400:
             raise ApiError(answer.status_code, answer.json() if is_json else {"title": answer.text[:200]})
