@@ -141,7 +141,7 @@ class Demo:
         self.link(donau, "ship", [(long, "1", 1249900), ("Anfahrt, Kilometer", "186.5", 52)], 25)
         self.link(sam, "festival", [("Festival stand, weekend", "2", 41000)], 2, currency="GBP", tax="20")
         self.link(nina, "tea", [("Tea selection", "5", 1290)], -1, currency="CHF", tax="8.1")
-        self.link(pedro, "beans", [("Espresso beans, 1 kg", "10", 2490)], 15)
+        self.link(pedro, "beans-pedro", [("Espresso beans, 1 kg", "10", 2490)], 15)
 
     def todos(self, customers: list[Json], portal: Portal | None) -> None:
         """Assigned ones, and the customer's own."""
