@@ -9,6 +9,7 @@ import base64
 import contextlib
 import gettext
 import io
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,10 +31,11 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time, get_timezone_name
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_currency, format_decimal, get_currency_precision
+from babel.numbers import format_decimal, parse_pattern
 
 from contracts.billing import Payment
 from contracts.identity import Logo, Merchant
+from contracts.message import minor_digits
 
 _HERE = Path(__file__).parent
 SOURCE_LANGUAGE = "en"
@@ -84,7 +86,13 @@ class Reader:
 
     def money(self, amount: int, currency: str) -> str:
         """Minor units as people write them: 1250 is `€12.50`, `¥1,250` or `KWD 1.250`."""
-        return format_currency(Decimal(amount).scaleb(-get_currency_precision(currency)), currency, locale=self.locale)
+        digits = minor_digits(currency)
+        pattern = parse_pattern(self.locale.currency_formats["standard"].pattern)
+        pattern.frac_prec = (digits, digits)  # ISO 4217's; Babel's own are those of cash
+        major = Decimal(amount).scaleb(-digits)
+        written = pattern.apply(major, self.locale, currency=currency, currency_digits=False)
+        # `KWD 1.250`, not `KWD1.250` (UTS #35, currency spacing, which Babel leaves out).
+        return re.sub(r"(?<=[A-Z])(?=\d)", "\u00a0", written)
 
     def day(self, day: date) -> str:
         """`22 November 2026`."""

@@ -210,7 +210,7 @@ async def _values(runtime: Runtime, settings: Settings, claimed: Claimed, facts:
             customer = await store.known_customer(runtime.db, event.state.merchant_id, event.state.customer_id)
             has_portal = customer is not None and customer.portal_access == "active"
             values = {"invoice": event.invoice, "payment": event.state, "has_portal": has_portal}
-            return {**values, "url": f"{link}/portal/payments"}
+            return {**values, "url": f"{link}/portal/payments/{event.invoice.id}"}
 
 
 async def _reader(runtime: Runtime, mail: Mail, merchant: Merchant) -> emails.Reader:
