@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from chassis.database import Tx
 from chassis.ids import new_id
 from chassis.requests import Work
@@ -23,6 +25,7 @@ from services.identity.handlers.invitations import find_usable, refuse_dead, shu
 from services.identity.handlers.people import check_password
 from services.identity.security import Passwords
 from services.identity.store import customers, invitations, people
+from services.identity.store.invitations import Found
 
 
 async def accept_invitation(work: Work, command: AcceptInvitation, *, passwords: Passwords) -> SignedIn:
@@ -33,7 +36,7 @@ async def accept_invitation(work: Work, command: AcceptInvitation, *, passwords:
     if found.has_account:
         person = await check_password(work, passwords, invitation.email or "", command.password)
     else:
-        person = await _new_person(work, command, invitation)
+        person = _new_person(command, found, work.db.clock.now())
         password_hash = await passwords.hash(command.password)
     async with work.transaction() as tx:
         customer = await customers.lock_customer(tx, invitation.merchant_id, invitation.customer_id)
@@ -50,20 +53,19 @@ async def accept_invitation(work: Work, command: AcceptInvitation, *, passwords:
     return result
 
 
-async def _new_person(work: Work, command: AcceptInvitation, invitation: Invitation) -> Person:
+def _new_person(command: AcceptInvitation, found: Found, now: datetime) -> Person:
     errors = [*mistakes({"locale": command.locale, "time_zone": command.time_zone})]
     if command.name is None:
         errors.append(FieldError(field="name", message="Please say what you are called."))
     if errors:
         raise InvalidInput(errors=tuple(errors))
-    locale, time_zone = await customers.find_manners(work.db, invitation.merchant_id, invitation.customer_id)
     return Person(
         id=new_id(),
         name=command.name,
-        email=invitation.email,
-        locale=command.locale or locale,
-        time_zone=command.time_zone or time_zone,
-        created_at=work.db.clock.now(),
+        email=found.invitation.email,
+        locale=command.locale or found.customer_locale,
+        time_zone=command.time_zone or found.customer_time_zone,
+        created_at=now,
     )
 
 

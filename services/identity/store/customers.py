@@ -48,16 +48,6 @@ async def lock_customer(tx: Tx, merchant_id: MerchantId, customer_id: UUID) -> C
     return customer_state(row)
 
 
-async def find_manners(db: Database, merchant_id: MerchantId, customer_id: UUID) -> tuple[str, str]:
-    """The customer's language and time zone. Raises NotFound."""
-    row = await db.fetchrow(
-        "SELECT locale, time_zone FROM customer WHERE merchant_id = $1 AND id = $2", merchant_id, customer_id
-    )
-    if row is None:
-        raise NotFound
-    return row["locale"], row["time_zone"]
-
-
 async def save_customer(tx: Tx, customer: Customer) -> int:
     """Overwrite a locked customer; returns its new sequence. Raises EmailTaken, after which the transaction is void."""
     try:

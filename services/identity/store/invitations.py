@@ -15,7 +15,8 @@ _COLUMNS = """invitation.id, invitation.sequence, invitation.merchant_id, invita
     invitation.role, invitation.origin, invitation.status, invitation.invited_by, invitation.expires_at,
     invitation.created_at, invitation.accepted_at"""
 _FOUND = f"""SELECT {_COLUMNS}, merchant.name AS merchant_name, customer.name AS customer_name,
-        customer.email AS customer_email, customer.archived OR customer.portal_access = 'disabled' AS shut_out,
+        customer.email AS customer_email, customer.locale AS customer_locale,
+        customer.time_zone AS customer_time_zone, customer.archived OR customer.portal_access = 'disabled' AS shut_out,
         EXISTS (SELECT FROM person WHERE lower(person.email) = lower(invitation.email)) AS has_account
     FROM invitation
     JOIN merchant ON merchant.id = invitation.merchant_id
@@ -30,6 +31,8 @@ class Found:
     merchant_name: str
     customer_name: str
     customer_email: str
+    customer_locale: str
+    customer_time_zone: str
     shut_out: bool
     has_account: bool
 
@@ -61,6 +64,8 @@ def _found(row: Row) -> Found:
         row["merchant_name"],
         row["customer_name"],
         row["customer_email"],
+        row["customer_locale"],
+        row["customer_time_zone"],
         row["shut_out"],
         row["has_account"],
     )

@@ -18,11 +18,12 @@ from contracts.identity import (
     InvitationNotUsable,
     Person,
     RevokeInvitation,
+    SendInvitation,
     SignedIn,
     SignIn,
     WrongCredentials,
 )
-from contracts.message import Conflict, InvalidInput, InvitationId, Problem, TooManyAttempts
+from contracts.message import Conflict, CustomerId, InvalidInput, InvitationId, Problem, TooManyAttempts
 from tests.integration.identity.office import PASSWORD, PUBLIC, News, Office, token_of
 
 OTHER_PASSWORD = "another password of hers"
@@ -255,6 +256,17 @@ async def test_access_that_was_taken_away_comes_back_with_a_new_invitation(offic
     signed_in = await press(office, accept(invitation, name=None))
     assert [each.role for each in signed_in.accounts] == ["member"]
     assert await news.said() == [("invitation.accepted", 2), ("contact.joined", 3)]
+
+
+async def test_a_second_invitation_of_somebody_inside_leaves_their_role_alone(office: Office, news: News) -> None:
+    customer = await office.customer()
+    await press(office, accept(await office.invite(customer, role="member")))
+    command = SendInvitation(customer_id=CustomerId(customer.id), origin="pay_link", role="owner")
+    invitation = await office.h.send(command, actor=PUBLIC, merchant_id=office.merchant_id)
+    await news.read()
+    signed_in = await press(office, accept(invitation, name=None))
+    assert [each.role for each in signed_in.accounts] == ["member"]
+    assert await news.said() == [("invitation.accepted", 2)]
 
 
 async def test_a_repeat_after_days_gets_its_first_reply(office: Office) -> None:
