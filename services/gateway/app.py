@@ -1,31 +1,32 @@
 """The gateway's wiring diagram."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from chassis.listeners import EveryEvent, Follower
 from chassis.service import COPY, Asgi, Runtime, Schedule, Service
-from contracts import billing, identity, message, notifications, todos
+from contracts import billing, identity, notifications, todos
 from services.gateway import api, handlers, live, pages, schedules, security
 from services.gateway.settings import Settings
 
-_TOLD = (identity.Invitation, billing.Invoice, billing.Payment, todos.Todo, notifications.Mail)
-FOLLOWS: dict[type[message.State], Follower] = {
+FOLLOWS: dict[type[Any], Follower] = {
     **dict.fromkeys((identity.Merchant, identity.Logo, identity.Person), COPY),
     **dict.fromkeys((identity.Member, identity.Customer, identity.Contact), EveryEvent(handlers.follow_access)),
-    **dict.fromkeys(_TOLD, EveryEvent(handlers.follow)),
+    **dict.fromkeys((identity.Invitation, billing.Invoice, billing.Payment), EveryEvent(handlers.follow)),
+    **dict.fromkeys((todos.Todo, notifications.Mail), EveryEvent(handlers.follow)),
 }
 
 
 def build() -> Service:
     """Everything the gateway follows, runs and serves."""
-    settings, migrations, hub = Settings.load("gateway"), Path(__file__).parent / "migrations", live.Hub()
-    tidy = Schedule("forget-sessions", every=timedelta(minutes=10), run=schedules.forget_sessions)
-    http, workers = partial(build_http, settings=settings, hub=hub), {"live": hub.listen}
-    return Service("gateway", settings, migrations, follows=FOLLOWS, schedules=[tidy], workers=workers, http=http)
+    settings, hub, here = Settings.load("gateway"), live.Hub(), Path(__file__).parent
+    tidy = [Schedule("forget-sessions", every=timedelta(minutes=10), run=schedules.forget_sessions)]
+    service = Service("gateway", settings, here / "migrations", follows=FOLLOWS, schedules=tidy)
+    service.http = partial(build_http, settings=settings, hub=hub)
+    service.workers["live"] = hub.listen
+    return service
 
 
 def build_http(runtime: Runtime, *, settings: Settings, hub: live.Hub) -> Asgi:

@@ -8,8 +8,11 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from services.gateway.api.errors import check_content_type
+from services.gateway.api.errors import BodyLimit, check_content_type
 from services.gateway.security import check_csrf
+
+MOST_BYTES = 2_000_000
+"""What any request's body may have; a logo, the largest thing sent to us, has half."""
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -88,11 +91,11 @@ def describe() -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        max_body_size=2_000_000,
         # Of every route there will ever be: one without its CSRF token cannot be added by mistake.
         dependencies=[Depends(check_csrf), Depends(check_content_type)],
         redirect_slashes=False,
     )
+    http.add_middleware(BodyLimit, most=MOST_BYTES)
 
     def document() -> dict[str, Any]:
         if http.openapi_schema is None:
