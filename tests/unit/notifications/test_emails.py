@@ -1,0 +1,359 @@
+"""The three mails as people and mail programs read them."""
+
+from __future__ import annotations
+
+import email
+import html
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from email.message import EmailMessage
+from email.policy import SMTP
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import jinja2
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from contracts.billing import LineItem
+from contracts.identity import Merchant
+from services.notifications import emails
+from services.notifications.emails import Brand, Picture, Reader, UnusableAddress, Words, contrast, header_text, mailbox
+from tests import builders
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (600).to_bytes(4, "big") + (100).to_bytes(4, "big")
+TIMES = "\N{MULTIPLICATION SIGN}"
+AT = datetime(2026, 11, 22, 22, 30, tzinfo=UTC)
+MERCHANT = builders.merchant(name="Nordlicht GmbH", support_email="hilfe@nordlicht.example", support_phone="+49 30 1")
+CUSTOMER = builders.customer(MERCHANT)
+INVITATION = builders.invitation(CUSTOMER, invited_by="Ada Byron", expires_at=AT)
+INVOICE = builders.invoice(CUSTOMER, 10_710, number="INV-102", due_on=date(2026, 12, 6), memo="Danke!\nBis bald.")
+PAYMENT = builders.payment(INVOICE, at=AT, method="visa", receipt_number="REC-7")
+
+VALUES: dict[str, dict[str, object]] = {
+    "invitation": {"invitation": INVITATION, "asked_for": False, "url": "https://p.example/invitations/a?b=1&c=2"},
+    "payment_link": {"invoice": INVOICE, "url": "https://p.example/pay/abc"},
+    "receipt": {"invoice": INVOICE, "payment": PAYMENT, "has_portal": True, "url": "https://p.example/portal"},
+}
+
+
+def render(template: str, locale: str = "en", merchant: Merchant = MERCHANT, **changes: object) -> Words:
+    reader = Reader.of(locale, "Europe/Berlin")
+    return emails.render(template, reader, merchant, None, VALUES[template] | changes)
+
+
+def mail(words: Words, **changes: Any) -> EmailMessage:
+    """The mail as a receiving program parses it."""
+    given: dict[str, Any] = {
+        "sender": "portal@example.test",
+        "recipient": "sam@okafor.example",
+        "message_id": "<1@p.example>",
+        "sent_at": AT,
+        "merchant": MERCHANT,
+        "logo": None,
+    }
+    parsed = email.message_from_bytes(bytes(emails.message(words, **given | changes)), policy=SMTP)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+class Page(HTMLParser):
+    """What a browser would make of the HTML: visible text, elements, links."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._silent = 0
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._silent += tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag == "style"
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def links(self) -> list[str | None]:
+        return [attributes.get("href") for tag, attributes in self.elements if tag == "a"]
+
+
+def test_the_invitation_says_who_invites_to_what_until_when() -> None:
+    words = render("invitation")
+    assert words.subject == "Nordlicht GmbH invites you to its customer portal"
+    for text in (words.text, Page(words.html).text):
+        assert "Ada Byron invites you to the customer portal of Nordlicht GmbH." in text
+        # An hour later, and the next day, where the customer lives is none: 23:30 in Berlin.
+        assert "until November 22, 2026, 11:30 PM (Central European Standard Time)" in " ".join(text.split())
+    assert "https://p.example/invitations/a?b=1&c=2" in words.text.split()
+    assert Page(words.html).links() == ["https://p.example/invitations/a?b=1&c=2", "mailto:hilfe@nordlicht.example"]
+
+
+def test_who_asked_for_an_invitation_is_not_told_that_somebody_invites_them() -> None:
+    words = render("invitation", asked_for=True)
+    assert words.subject == "Sign up for the customer portal of Nordlicht GmbH"
+    assert "You asked to sign up" in words.text
+    assert "Ada Byron" not in words.text + words.html
+
+
+def test_the_payment_link_says_what_to_pay_by_when_and_that_one_can_sign_up() -> None:
+    words = render("payment_link")
+    assert words.subject == "Invoice INV-102 from Nordlicht GmbH: €107.10"
+    for text in (" ".join(words.text.split()), Page(words.html).text):
+        assert re.search("To pay:? €107.10 Due on:? December 6, 2026 Invoice number:? INV-102", text)
+        assert re.search("Design work:? €107.10", text)
+        assert "Danke! Bis bald." in text
+        assert "On the same page you can sign up for the customer portal" in text
+    assert "https://p.example/pay/abc" in Page(words.html).links()
+
+
+def test_only_ten_lines_are_listed_and_the_rest_counted() -> None:
+    line = LineItem(description="Visit", quantity=Decimal("2.5"), unit_amount=1, amount=1)
+    words = render("payment_link", invoice=INVOICE.model_copy(update={"lines": (line,) * 12}))
+    assert words.text.count(f"- 2.5 {TIMES} Visit: €0.01") == 10
+    assert "- and 2 more lines" in words.text
+    assert Page(words.html).text.count(f"2.5 {TIMES} Visit") == 10
+    one_more = render("payment_link", "de", invoice=INVOICE.model_copy(update={"lines": (line,) * 11}))
+    assert "- und 1 weitere Position\n" in one_more.text
+
+
+def test_the_receipt_says_amount_day_method_and_numbers() -> None:
+    words = render("receipt")
+    assert words.subject == "Receipt from Nordlicht GmbH: €107.10"
+    for text in (" ".join(words.text.split()), Page(words.html).text):
+        assert re.search(
+            "Amount paid:? €107.10 Paid on:? November 22, 2026 Paid with:? Visa •••• 4242 "
+            "Receipt number:? REC-7 Invoice number:? INV-102",
+            text,
+        )
+        assert "In the portal you find the invoice and this receipt as PDF." in text
+    assert "https://p.example/portal" in Page(words.html).links()
+
+
+def test_who_has_no_portal_is_not_sent_there_for_the_receipt() -> None:
+    words = render("receipt", has_portal=False)
+    assert "The receipt can be downloaded from the page of the payment link." in words.text
+    assert "In the portal you find" not in words.text
+
+
+@pytest.mark.parametrize("template", VALUES)
+def test_a_mail_is_written_in_the_readers_language(template: str) -> None:
+    english, german, arabic = (render(template, locale) for locale in ("en-GB", "de-AT", "ar-EG"))
+    assert len({english.subject, german.subject, arabic.subject}) == 3
+    assert Page(german.html).elements[0] == ("html", Page(german.html).elements[0][1])
+    assert Page(german.html).elements[0][1]["lang"] == "de"
+    assert render(template, "tlh").text == render(template, "en").text
+
+
+@pytest.mark.parametrize("template", VALUES)
+def test_arabic_mails_run_from_right_to_left(template: str) -> None:
+    page = Page(render(template, "ar").html)
+    assert page.elements[0][1]["dir"] == "rtl"
+    columns = [attributes for _, attributes in page.elements if "mj-column" in (attributes.get("class") or "")]
+    assert len(columns) == 3
+    assert all("direction:rtl" in (column["style"] or "") for column in columns)
+    texts = [
+        a["style"] or "" for tag, a in page.elements if tag == "div" and "font-size:16px" in (a.get("style") or "")
+    ]
+    assert texts
+    assert all("text-align:right" in style for style in texts)
+    assert "text-align:left" not in "".join(texts)
+
+
+HOSTILE = "<script>alert(1)</script><mj-include path='/etc/passwd'/>{{ 7*7 }}{% raw %}\" onload=\"x &amp; ]]><!--"
+
+
+@pytest.mark.parametrize("template", VALUES)
+def test_merchant_text_never_becomes_html_or_template(template: str) -> None:
+    merchant = MERCHANT.model_copy(update={"name": HOSTILE, "support_email": HOSTILE, "support_phone": HOSTILE})
+    line = LineItem(description=HOSTILE, quantity=Decimal(1), unit_amount=1, amount=1)
+    invoice = INVOICE.model_copy(update={"number": HOSTILE, "memo": HOSTILE, "lines": (line,)})
+    hostile: dict[str, dict[str, object]] = {
+        "invitation": {"invitation": INVITATION.model_copy(update={"invited_by": HOSTILE})},
+        "payment_link": {"invoice": invoice},
+        "receipt": {"invoice": invoice, "payment": PAYMENT.model_copy(update={"method": HOSTILE, "receipt_number": HOSTILE})},
+    }  # fmt: skip
+    picture = Picture(PNG, 100)
+    words = emails.render(template, Reader.of("en", "UTC"), merchant, picture, VALUES[template] | hostile[template])
+    page = Page(words.html)
+    tags = {tag for tag, _ in page.elements}
+    assert tags <= {
+        "html", "head", "title", "meta", "style", "body", "div", "table", "tbody", "tr", "td", "img", "h1", "bdi", "a",
+        "br", "span", "p",
+    }  # fmt: skip
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert HOSTILE in html.unescape(words.html)
+    assert HOSTILE in words.text
+    [logo] = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert logo["alt"] == HOSTILE
+
+
+@pytest.mark.parametrize("template", VALUES)
+def test_merchant_text_never_becomes_a_header(template: str) -> None:
+    evil = "Evil\r\nBcc: victim@example.test\r\n\r\n<b>body</b>\u202egnp"
+    merchant = MERCHANT.model_copy(update={"name": evil, "support_email": "a@b.test\r\nBcc: c@d.test"})
+    invoice = INVOICE.model_copy(update={"number": evil})
+    changes: dict[str, object] = {} if template == "invitation" else {"invoice": invoice}
+    words = emails.render(template, Reader.of("en", "UTC"), merchant, None, VALUES[template] | changes)
+    assert "Evil Bcc: victim@example.test <b>body</b> gnp" in words.subject
+    parsed = mail(words, merchant=merchant)
+    assert parsed.keys() == [
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
+    ]  # fmt: skip
+    assert parsed["From"].addresses[0].addr_spec == "portal@example.test"
+    assert parsed["From"].addresses[0].display_name == "Evil Bcc: victim@example.test <b>body</b> gnp"
+
+
+@pytest.mark.parametrize("template", VALUES)
+def test_opening_a_mail_loads_nothing_from_anywhere(template: str) -> None:
+    picture = Picture(PNG, 100)
+    words = emails.render(template, Reader.of("en", "UTC"), MERCHANT, picture, VALUES[template])
+    page = Page(words.html)
+    assert [a["src"] for _, a in page.elements if "src" in a] == ["cid:logo"]
+    assert [tag for tag, a in page.elements if "href" in a and tag != "a"] == []
+    assert "@import" not in words.html
+    assert "url(" not in words.html
+
+
+def test_a_mail_has_the_headers_that_others_go_by() -> None:
+    words = render("receipt", "ar")
+    parsed = mail(words)
+    assert str(parsed["From"]) == "Nordlicht GmbH <portal@example.test>"
+    assert str(parsed["To"]) == "sam@okafor.example"
+    assert str(parsed["Reply-To"]) == "Nordlicht GmbH <hilfe@nordlicht.example>"
+    assert parsed["Date"].datetime == AT
+    assert parsed["Message-ID"] == "<1@p.example>"
+    assert parsed["Auto-Submitted"] == "auto-generated"
+    assert str(parsed["Subject"]) == words.subject
+    text, markup = parsed.iter_parts()
+    assert isinstance(text, EmailMessage)
+    assert isinstance(markup, EmailMessage)
+    assert text.get_content().replace("\r\n", "\n").rstrip("\n") == words.text.rstrip("\n")
+    assert markup.get_content_type() == "text/html"
+
+
+def test_no_line_of_a_mail_is_longer_than_smtp_allows() -> None:
+    memo = "x" * 3000
+    raw = bytes(emails.message(
+        render("payment_link", invoice=INVOICE.model_copy(update={"memo": memo})), sender="a@b.c", recipient="a@b.c",
+        message_id="<1@p>", sent_at=AT, merchant=MERCHANT, logo=Picture(PNG * 100, 10),
+    ))  # fmt: skip
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+
+
+def test_the_logo_travels_inside_the_mail() -> None:
+    picture = Picture(PNG, 100)
+    words = emails.render("receipt", Reader.of("en", "UTC"), MERCHANT, picture, VALUES["receipt"])
+    _, related = mail(words, logo=picture).iter_parts()
+    assert isinstance(related, EmailMessage)
+    markup, logo = related.iter_parts()
+    assert related.get_content_type() == "multipart/related"
+    assert isinstance(markup, EmailMessage)
+    assert 'src="cid:logo"' in markup.get_content()
+    assert (logo["Content-ID"], logo.get_content_type(), logo.get_payload(decode=True)) == ("<logo>", "image/png", PNG)
+
+
+def test_a_wide_logo_fits_its_box_and_none_is_none() -> None:
+    import base64
+
+    wide = Picture.of(builders.logo(MERCHANT, base64.b64encode(PNG).decode()))
+    assert wide is not None
+    assert wide.width == 180
+    assert Picture.of(builders.logo(MERCHANT, None)) is None
+    assert Picture.of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "locale", "written"),
+    [
+        (1250, "EUR", "en", "€12.50"),
+        (125000, "EUR", "de", "1.250,00\u00a0€"),
+        (1250, "JPY", "en", "¥1,250"),
+        (1250, "KWD", "en", "KWD\u00a01.250"),
+        (1250, "KWD", "ar", "\u200f1.250\u00a0د.ك.\u200f"),
+        (1250, "RSD", "en", "RSD\u00a012.50"),  # CLDR would leave out the paras
+    ],
+)
+def test_amounts_have_the_decimals_of_their_currency(amount: int, currency: str, locale: str, written: str) -> None:
+    assert Reader.of(locale, "UTC").money(amount, currency) == written
+
+
+def test_amounts_of_any_currency_reach_the_mail() -> None:
+    assert "¥10,710" in render("payment_link", invoice=INVOICE.model_copy(update={"currency": "JPY"})).subject
+    assert "KWD 10.710" in render("payment_link", invoice=INVOICE.model_copy(update={"currency": "KWD"})).subject
+
+
+def test_a_buttons_text_is_readable_on_every_brand_colour() -> None:
+    colours = ["#" + "".join(2 * digit for digit in f"{number:03x}") for number in range(4096)]
+    assert [colour for colour in colours if contrast(Brand.of(colour).text, colour) < 4.5] == []
+
+
+def test_a_button_that_would_vanish_on_its_card_gets_an_edge() -> None:
+    assert Brand.of("#ffffff").edge == Brand.of("#1a1f27").edge == "#8a93a3"
+    assert Brand.of("#0f766e").edge == "#0f766e"
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert contrast("#000000", "#ffffff") == 21
+    assert round(contrast("#777777", "#ffffff"), 2) == 4.48
+
+
+def test_a_header_is_one_line_of_bounded_length() -> None:
+    assert header_text("a\r\nb\tc\u2028d\u0000e") == "a b c d e"
+    assert len(header_text("x" * 500)) == 200
+
+
+@pytest.mark.parametrize(
+    "address", ["a,b@c.de", "<a@b.de", "a@b@c.de", 'a"b@c.de', "jörg@c.de", "a(b)@c.de", "a@b..de", "a@b.de>\r\nRCPT"]
+)
+def test_what_is_not_one_address_gets_no_mail(address: str) -> None:
+    with pytest.raises(UnusableAddress):
+        mail(render("receipt"), recipient=address)
+
+
+def test_an_international_domain_is_written_in_ascii() -> None:
+    assert mailbox("", "sam@bücher.example").addr_spec == "sam@xn--bcher-kva.example"
+
+
+def test_a_reader_nobody_can_place_reads_english_in_utc() -> None:
+    reader = Reader.of("not a locale", "Mars/Olympus")
+    assert (reader.language, reader.zone.key, reader.direction) == ("en", "UTC", "ltr")
+    assert Reader.of("de", "../../etc/passwd").zone.key == "UTC"
+
+
+def test_a_missing_value_makes_no_mail() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        emails.render("receipt", Reader.of("en", "UTC"), MERCHANT, None, {})
+
+
+@pytest.mark.parametrize("language", ["de", "ar"])
+def test_every_message_is_translated(language: str) -> None:
+    folder = Path(emails.__file__).parent
+    found = extract_from_dir(folder, [("**.jinja", "jinja2"), ("emails.py", "python")], keywords={"_": None, "gettext": None, "ngettext": (1, 2), "_gettext": (2,)})  # fmt: skip
+    used = {each[2] for each in found}
+    with (folder / "locales" / language / "LC_MESSAGES" / "messages.po").open("rb") as po:
+        catalogue = read_po(po, locale=language)
+    assert {message.id for message in catalogue if message.id and message.string} == used
+    assert [error for message in catalogue for error in message.check(catalogue)] == []
+
+
+def test_templates_exist_for_every_kind_of_mail() -> None:
+    from typing import get_args
+
+    from contracts.notifications import Template
+
+    assert set(VALUES) == set(get_args(Template))
+    assert UUID(int=0) not in {INVOICE.id, PAYMENT.id}
