@@ -232,6 +232,12 @@ class Store:
         due: float | None = row["due"]
         return due
 
+    def hasten_retries(self, now: float) -> None:
+        """Makes every failed delivery due at once."""
+        self._db.execute(
+            "UPDATE deliveries SET due = ? WHERE state = 'pending' AND attempts > 0 AND due > ?", (now, now)
+        )
+
     def settle_delivery(self, delivery_id: int, state: str, answer: str, due: float) -> None:
         """Counts an attempt: state *delivered*, *failed*, or *pending* again at `due`."""
         self._db.execute(

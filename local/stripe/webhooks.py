@@ -52,7 +52,12 @@ class Deliverer:
         self._awake.set()
 
     async def run(self) -> None:
-        """Delivers for ever; what is pending in the database at the start goes on where it stopped."""
+        """Delivers for ever, beginning with what is pending in the database.
+
+        Failed deliveries are tried at once: their endpoint has most likely been restarted together with the sandbox.
+        """
+        with self._store.transaction():
+            self._store.hasten_retries(time.time())
         while True:
             self._awake.clear()
             now = time.time()

@@ -43,12 +43,12 @@ class Receiver:
     def types_about(self, object_id: str) -> list[str]:
         return [event["type"] for event in self.about(object_id)]
 
-    async def until(self, enough: Callable[[], bool], timeout: float = 8.0) -> None:
+    async def until(self, enough: Callable[[], bool], timeout: float = 30.0) -> None:
         """Waits for deliveries until `enough`."""
         async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(enough)
 
-    async def until_types(self, object_id: str, types: list[str], timeout: float = 8.0) -> None:
+    async def until_types(self, object_id: str, types: list[str], timeout: float = 30.0) -> None:
         """Waits until exactly these types arrived about the id, in this order."""
         await self.until(lambda: self.types_about(object_id) == types, timeout)
 

@@ -56,6 +56,14 @@ class Running:
         answer: Json = response.json()
         return answer
 
+    async def delivered(self, event_id: str) -> list[Json]:
+        """What became of an event's deliveries, once none is pending."""
+        async with asyncio.timeout(20):
+            while True:
+                found: list[Json] = (await self.control("GET", f"/events/{event_id}/deliveries"))["deliveries"]
+                if all(delivery["state"] != "pending" for delivery in found):
+                    return found
+
     def ledger(self, payment_intent: str) -> list[Json]:
         """The ledger file's lines about a payment intent, read from the disk."""
         lines = [json.loads(line) for line in (self.data / "ledger.jsonl").read_text().splitlines()]
@@ -74,11 +82,11 @@ async def run_sandbox(data: Path, receiver: Receiver, retries: int = 0) -> Async
     """A sandbox on a free port with its data in a folder."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    http_client = stripe.HTTPXClient(timeout=5)
+    http_client = stripe.HTTPXClient(timeout=20)
     client = stripe.StripeClient(KEY, http_client=http_client, max_network_retries=retries, base_addresses={"api": url})
     async with (
         running(data, port=port, webhook_url=receiver.url, webhook_secret=SECRET, secret_key=KEY) as process,
-        httpx.AsyncClient(base_url=url) as http,
+        httpx.AsyncClient(base_url=url, timeout=20) as http,
     ):
         yield Running(data, url, process, receiver, http, client)
         await http_client.close_async()  # type: ignore[no-untyped-call]  # the SDK's method has no annotations
