@@ -1,0 +1,133 @@
+"""Which facts become which mails, to whom, and only once."""
+
+import asyncio
+
+import pytest
+
+from chassis.testing import envelope_of
+from contracts.billing import LinkEmailRequested
+from contracts.identity import CustomerChanged, InvitationSent
+from contracts.notifications import Mail
+from services.notifications.store import every_mail
+from tests import builders
+
+from .conftest import Office
+
+
+async def queued(office: Office) -> list[tuple[str, str]]:
+    return [(mail["template"], mail["recipient"]) for mail in await office.mails()]
+
+
+async def test_an_invitation_goes_to_the_invited_address(office: Office) -> None:
+    invitation = builders.invitation(office.customer, email="new@okafor.example")
+    event = await office.h.deliver(InvitationSent(state=invitation))
+    assert await queued(office) == [("invitation", "new@okafor.example")]
+    [announced] = await office.h.outbox()
+    mail = Mail.model_validate(announced.data["state"])
+    assert announced.type == "notifications.mail.queued.v1"
+    assert (announced.sequence, announced.causationid, announced.correlationid) == (1, event.id, event.correlationid)
+    assert mail == Mail(
+        id=mail.id,
+        merchant_id=office.customer.merchant_id,
+        customer_id=invitation.customer_id,
+        template="invitation",
+        subject_kind="invitation",
+        subject_id=invitation.id,
+        occasion=event.id,
+        recipient="new@okafor.example",
+        status="queued",
+        message_id=f"<{mail.id}@portal.example>",
+        queued_at=office.h.clock.now(),
+    )
+
+
+async def test_a_payment_link_goes_to_the_customers_address_of_today(office: Office) -> None:
+    await office.is_known()
+    moved = office.customer.model_copy(update={"email": "moved@okafor.example"})
+    await office.h.deliver(CustomerChanged(state=moved), sequence=2)
+    await office.h.deliver(LinkEmailRequested(state=office.invoice), sequence=2)
+    [mail] = await office.mails()
+    assert (mail["template"], mail["recipient"]) == ("payment_link", "moved@okafor.example")
+    assert (mail["subject_kind"], mail["subject_id"], mail["invoice_id"]) == (
+        "invoice",
+        office.invoice.id,
+        office.invoice.id,
+    )
+
+
+async def test_the_address_on_the_invoice_serves_until_the_customer_is_known(office: Office) -> None:
+    await office.h.deliver(LinkEmailRequested(state=office.invoice))
+    assert await queued(office) == [("payment_link", "sam@okafor.example")]
+
+
+async def test_a_fact_about_nobody_known_comes_again_instead_of_being_lost(office: Office) -> None:
+    invoice = office.invoice.model_copy(update={"buyer": None})
+    with pytest.raises(LookupError):
+        await office.h.deliver(LinkEmailRequested(state=invoice))
+    assert await queued(office) == []
+    await office.is_known()
+    await office.h.deliver(LinkEmailRequested(state=invoice))
+    assert await queued(office) == [("payment_link", "sam@okafor.example")]
+
+
+async def test_an_erased_customer_gets_no_mail(office: Office) -> None:
+    await office.is_known()
+    erased = office.customer.model_copy(update={"deleted": True, "name": None, "email": None})
+    await office.h.deliver(CustomerChanged(state=erased), sequence=2)
+    await office.h.deliver(office.paid())
+    await office.h.deliver(LinkEmailRequested(state=office.invoice))
+    assert await queued(office) == []
+    assert await office.h.outbox() == []
+
+
+async def test_a_receipt_goes_to_active_owners_and_billing_contacts_once_each(office: Office) -> None:
+    await office.is_known()
+    await office.gets_contact("owner", "owner@okafor.example")
+    await office.gets_contact("billing", "OWNER@okafor.example")
+    await office.gets_contact("billing", "money@okafor.example")
+    await office.gets_contact("member", "intern@okafor.example")
+    await office.gets_contact("owner", "left@okafor.example", active=False)
+    await office.h.deliver(office.paid())
+    assert await queued(office) == [("receipt", "money@okafor.example"), ("receipt", "owner@okafor.example")]
+
+
+async def test_a_receipt_goes_to_the_customer_when_nobody_has_signed_up(office: Office) -> None:
+    await office.is_known()
+    await office.h.deliver(office.paid())
+    assert await queued(office) == [("receipt", "sam@okafor.example")]
+
+
+async def test_asking_for_the_link_again_is_another_mail_and_the_same_event_is_not(office: Office) -> None:
+    await office.is_known()
+    event = LinkEmailRequested(state=office.invoice)
+    envelope = envelope_of(event, clock=office.h.clock)
+    await asyncio.gather(*(office.h.deliver(event, envelope=envelope) for _ in range(5)))
+    assert len(await office.mails()) == 1
+    await office.h.deliver(event)
+    first, second = await office.mails()
+    assert first["occasion"] != second["occasion"]
+    assert first["message_id"] != second["message_id"]
+    assert await office.h.announced() == ["notifications.mail.queued.v1"] * 2
+
+
+async def test_one_occasion_makes_one_mail_even_if_the_inbox_has_forgotten_it(office: Office) -> None:
+    await office.is_known()
+    event = office.paid()
+    envelope = await office.h.deliver(event)
+    await office.h.db.execute("DELETE FROM inbox")
+    await office.h.deliver(event, envelope=envelope)
+    assert len(await office.mails()) == 1
+    assert await office.h.announced() == ["notifications.mail.queued.v1"]
+
+
+async def test_every_mail_is_republished_as_it_is_now(office: Office) -> None:
+    await office.is_known()
+    await office.h.deliver(office.paid())
+    await office.h.deliver(LinkEmailRequested(state=office.invoice))
+    rows = [row async for row in every_mail(office.h.db)]
+    states = {row.state.id: (row.state, row.sequence) for row in rows}
+    announced = {e.data["state"]["id"]: e for e in await office.h.outbox()}  # type: ignore[index, call-overload]  # JSON
+    assert {str(key) for key in states} == set(announced)
+    assert all(sequence == 1 for _, sequence in states.values())
+    for key, envelope in announced.items():
+        assert next(s for i, (s, _) in states.items() if str(i) == key) == Mail.model_validate(envelope.data["state"])
