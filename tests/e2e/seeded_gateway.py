@@ -111,7 +111,7 @@ class Seed:
         self.tell(self.customer, make.contact(self.customer, self.sam))
 
     def tell(self, *states: State) -> None:
-        self.events += [_event(state) for state in states]
+        self.events += [_event(state, at=make.NOW - timedelta(days=80)) for state in states]
 
     def tell_as(self, state: State, type_: str, **about: Any) -> str:
         event = _event(state, type_, **about)
@@ -215,7 +215,8 @@ class Seed:
         )
         self.tell_as(self.fresh, "created", actor=by_ada)
         for number in range(26):
-            self.tell(make.customer(self.merchant, name=f"Customer {number}", company=None, portal_access="none"))
+            one = make.customer(self.merchant, name=f"Customer {number}", company=None, portal_access="none")
+            self.tell_as(one, "created", at=make.NOW - timedelta(days=60), actor=by_ada)
 
     async def write(self, url: str) -> None:
         """Bring everything into the read model the way replies and followers do, and sign both people in."""

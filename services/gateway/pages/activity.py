@@ -75,20 +75,22 @@ class Happening:
     because: str
     href: str
     tone: str
+    whose: str = ""
+    """The customer, where lines of several stand side by side."""
 
 
-def happenings(entries: Iterable[Entry], viewer: Viewer, reader: Reader) -> list[Happening]:
-    """The entries as sentences; those that are no news to a person are left out."""
-    return [line for entry in entries if (line := _line(entry, viewer, reader)) is not None]
+def happenings(entries: Iterable[Entry], viewer: Viewer, reader: Reader, *, whose: bool = False) -> list[Happening]:
+    """The entries as sentences, `whose` with the customer's name; what is no news to a person is left out."""
+    return [line for entry in entries if (line := _line(entry, viewer, reader, whose=whose)) is not None]
 
 
-def _line(entry: Entry, viewer: Viewer, reader: Reader) -> Happening | None:
+def _line(entry: Entry, viewer: Viewer, reader: Reader, *, whose: bool) -> Happening | None:
     name = entry.type.rsplit(".", 1)[0]
     if name not in _HAPPENED:
         return None
     sentence, tone = _HAPPENED[name]
     what = reader.gettext(sentence) % _told(entry.about, reader)
-    return Happening(what, entry.at, _because(entry, reader), _address(entry, name, viewer), tone)
+    return Happening(what, entry.at, _because(entry, reader), _address(entry, name, viewer), tone, entry.customer_name if whose else "")
 
 
 def _because(entry: Entry, reader: Reader) -> str:

@@ -31,7 +31,7 @@ async def static(request: Request, name: str) -> Response:
     return Response(content, media_type=kind, headers=_FOR_EVER if current else _BRIEFLY)
 
 
-@router.get("/brand/{merchant_id}.css")
+@router.get("/brand/{merchant_id:uuid}.css")
 async def stylesheet(request: Request, merchant_id: UUID, v: str = "") -> Response:
     """The merchant's colours, with texts that can be read on them."""
     merchant = await readmodel.merchant(request.app.state.runtime.db, merchant_id)
@@ -43,7 +43,7 @@ async def stylesheet(request: Request, merchant_id: UUID, v: str = "") -> Respon
     )
 
 
-@router.get("/brand/{merchant_id}.png")
+@router.get("/brand/{merchant_id:uuid}.png")
 async def logo(request: Request, merchant_id: UUID, v: str = "") -> Response:
     """The merchant's logo."""
     found = await readmodel.logo(request.app.state.runtime.db, merchant_id)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 640, 200
-_TOP, _BOTTOM = 12, 28
+_TOP, _BOTTOM = 12, 36
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ def bars(values: Sequence[tuple[str, int]]) -> list[Bar]:
     room = HEIGHT - _TOP - _BOTTOM
     largest = max(1, *(value for _, value in values))
     step = WIDTH / len(values)
-    every = max(1, round(len(values) / 6))
+    every = max(1, round(len(values) / 5))
     drawn = []
     for index, (label, value) in enumerate(values):
         height = max(2.0, round(room * max(value, 0) / largest, 1))
         last = len(values) - 1
         shown = (last - index) % every == 0
         x = round(index * step + step * 0.15, 1)
-        middle = round(min(max(index * step + step / 2, 26), WIDTH - 26), 1)
+        middle = round(min(max(index * step + step / 2, 44), WIDTH - 44), 1)
         y = round(HEIGHT - _BOTTOM - height, 1)
         drawn.append(Bar(x, y, round(step * 0.7, 1), height, label if shown else "", middle, value <= 0))
     return drawn

@@ -101,5 +101,5 @@ async def show(request: Request, session: MemberSession) -> Response:
         totals=sums(home, merchant.currency if merchant else "EUR"),
         charts=charts(home, page.reader),
         overdue=late.items,
-        activity=happenings(home.lately, viewer, page.reader),
+        activity=happenings(home.lately, viewer, page.reader, whose=True),
     )

@@ -52,13 +52,13 @@ async def _overview(request: Request, session: Session, customer_id: UUID, form:
     )
 
 
-@router.get("/console/customers/{customer_id}")
+@router.get("/console/customers/{customer_id:uuid}")
 async def overview(request: Request, session: MemberSession, customer_id: UUID) -> Response:
     """Details, access to the portal, contacts."""
     return await _overview(request, session, customer_id)
 
 
-@router.post("/console/customers/{customer_id}/invitations")
+@router.post("/console/customers/{customer_id:uuid}/invitations")
 async def invite(request: Request, session: MemberSession, customer_id: UUID) -> Response:
     """Send Invite; a pending invitation of the same address is superseded."""
     form = await Form.posted(request)
@@ -69,7 +69,7 @@ async def invite(request: Request, session: MemberSession, customer_id: UUID) ->
     return await _overview(request, session, customer_id, form)
 
 
-@router.post("/console/customers/{customer_id}/invitations/{invitation_id}/revoke")
+@router.post("/console/customers/{customer_id:uuid}/invitations/{invitation_id:uuid}/revoke")
 async def revoke(request: Request, session: MemberSession, customer_id: UUID, invitation_id: UUID) -> Response:
     """Take an invitation back."""
     form = await Form.posted(request)
@@ -83,7 +83,7 @@ async def revoke(request: Request, session: MemberSession, customer_id: UUID, in
 # --- Payments -------------------------------------------------------------------------------------------------------
 
 
-@router.get("/console/customers/{customer_id}/payments")
+@router.get("/console/customers/{customer_id:uuid}/payments")
 async def payments(request: Request, session: MemberSession, customer_id: UUID, after: str = "") -> Response:
     """Invoices and payment links, the newest first, each with what became of its mail."""
     db, viewer = request.app.state.runtime.db, session.viewer
@@ -108,13 +108,13 @@ async def _todos(
     return await _tab(request, session, customer_id, "todos", form=form, todos=found)
 
 
-@router.get("/console/customers/{customer_id}/todos")
+@router.get("/console/customers/{customer_id:uuid}/todos")
 async def todo_list(request: Request, session: MemberSession, customer_id: UUID, after: str = "") -> Response:
     """What was assigned, shared or follows from a bill, and the form to assign one."""
     return await _todos(request, session, customer_id, after=after)
 
 
-@router.post("/console/customers/{customer_id}/todos")
+@router.post("/console/customers/{customer_id:uuid}/todos")
 async def assign(request: Request, session: MemberSession, customer_id: UUID) -> Response:
     """Assign a to-do."""
     form = await Form.posted(request)
@@ -126,7 +126,7 @@ async def assign(request: Request, session: MemberSession, customer_id: UUID) ->
     return await _todos(request, session, customer_id, form)
 
 
-@router.post("/console/customers/{customer_id}/todos/{todo_id}/cancel")
+@router.post("/console/customers/{customer_id:uuid}/todos/{todo_id:uuid}/cancel")
 async def cancel(request: Request, session: MemberSession, customer_id: UUID, todo_id: UUID) -> Response:
     """Say that an assigned to-do is not needed any more."""
     form = await Form.posted(request)
@@ -140,7 +140,7 @@ async def cancel(request: Request, session: MemberSession, customer_id: UUID, to
 # --- Activity -------------------------------------------------------------------------------------------------------
 
 
-@router.get("/console/customers/{customer_id}/activity")
+@router.get("/console/customers/{customer_id:uuid}/activity")
 async def activity(request: Request, session: MemberSession, customer_id: UUID, after: str = "") -> Response:
     """One timeline of payments, mails and to-dos, each with its because."""
     viewer = session.viewer

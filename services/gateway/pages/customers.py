@@ -88,7 +88,7 @@ async def create(request: Request, session: MemberSession) -> Response:
     return _form(page, form, None)
 
 
-@router.get("/console/customers/{customer_id}/edit")
+@router.get("/console/customers/{customer_id:uuid}/edit")
 async def edit(request: Request, session: MemberSession, customer_id: UUID) -> Response:
     """The form with what we know."""
     assert session.viewer is not None
@@ -108,7 +108,7 @@ async def edit(request: Request, session: MemberSession, customer_id: UUID) -> R
     return _form(page, Form(known), customer)
 
 
-@router.post("/console/customers/{customer_id}/edit")
+@router.post("/console/customers/{customer_id:uuid}/edit")
 async def save(request: Request, session: MemberSession, customer_id: UUID) -> Response:
     """Save the details."""
     assert session.viewer is not None

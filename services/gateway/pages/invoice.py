@@ -43,13 +43,13 @@ async def _show(request: Request, session: Session, invoice: Invoice, form: Form
     )
 
 
-@router.get("/console/invoices/{invoice_id}")
+@router.get("/console/invoices/{invoice_id:uuid}")
 async def show(request: Request, session: MemberSession, invoice_id: UUID) -> Response:
     """One invoice."""
     return await _show(request, session, await _invoice(request, session, invoice_id), Form())
 
 
-@router.get("/console/invoices/{invoice_id}/link")
+@router.get("/console/invoices/{invoice_id:uuid}/link")
 async def link(request: Request, session: MemberSession, invoice_id: UUID) -> Response:
     """The invoice's secret address, asked of billing at this moment: nobody else has it."""
     invoice = await _invoice(request, session, invoice_id)
@@ -59,7 +59,7 @@ async def link(request: Request, session: MemberSession, invoice_id: UUID) -> Re
     return page.render("invoice_link.html", invoice=invoice, url=url)
 
 
-@router.get("/console/invoices/{invoice_id}/{document}.pdf")
+@router.get("/console/invoices/{invoice_id:uuid}/{document}.pdf")
 async def document(request: Request, session: MemberSession, invoice_id: UUID, document: str) -> Response:
     """The invoice, or its receipt, in the language of the customer."""
     return await pdf(request, await _invoice(request, session, invoice_id), document, locale=None)
@@ -79,7 +79,7 @@ def _order(verb: str, invoice: Invoice, form: Form) -> tuple[Command[Invoice], s
             raise NotFound
 
 
-@router.post("/console/invoices/{invoice_id}/{verb}")
+@router.post("/console/invoices/{invoice_id:uuid}/{verb}")
 async def act(request: Request, session: MemberSession, invoice_id: UUID, verb: str) -> Response:
     """Mail the link, open a draft, withdraw the invoice or give it up."""
     invoice = await _invoice(request, session, invoice_id)

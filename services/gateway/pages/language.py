@@ -15,7 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime, format_skeleton, format_time, format_timedelta
+from babel.dates import format_date, format_skeleton, format_time, format_timedelta, get_datetime_format
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -125,15 +125,21 @@ class Reader:
         return str(format_skeleton("MMMd", day, locale=self.locale))
 
     def moment(self, moment: dt.datetime) -> str:
-        """A date and time where the reader is."""
-        return str(format_datetime(moment, "medium", tzinfo=self.zone, locale=self.locale)).replace("\u202f", "\u00a0")
+        """A date and time where the reader is, to the minute."""
+        joined = str(get_datetime_format("medium", locale=self.locale)).replace("'", "")
+        day = self.date(moment.astimezone(self.zone).date())
+        return joined.replace("{1}", day).replace("{0}", self._time(moment))
+
+    def _time(self, moment: dt.datetime) -> str:
+        # CLDR puts a narrow space before AM that some fonts lack.
+        return format_time(moment, "short", tzinfo=self.zone, locale=self.locale).replace("\u202f", "\u00a0")
 
     def clock(self, moment: dt.datetime) -> str:
         """The time of day if it is today where the reader is, else date and time."""
         local = moment.astimezone(self.zone)
         if local.date() != self.today:
             return self.moment(moment)
-        return str(format_time(moment, "short", tzinfo=self.zone, locale=self.locale)).replace("\u202f", "\u00a0")
+        return self._time(moment)
 
     def ago(self, moment: dt.datetime) -> str:
         """How long ago, up to a week; after that the date."""

@@ -133,7 +133,7 @@ def _show(page: Page, session: Session, customer: Customer, form: Form, more: in
     )
 
 
-@router.get("/console/customers/{customer_id}/payment-links/new")
+@router.get("/console/customers/{customer_id:uuid}/payment-links/new")
 async def new(request: Request, session: MemberSession, customer_id: UUID) -> Response:
     """One empty line, due in two weeks, in the merchant's currency."""
     assert session.viewer is not None
@@ -145,7 +145,7 @@ async def new(request: Request, session: MemberSession, customer_id: UUID) -> Re
     return _show(page, session, customer, form)
 
 
-@router.post("/console/customers/{customer_id}/payment-links/new")
+@router.post("/console/customers/{customer_id:uuid}/payment-links/new")
 async def create(request: Request, session: MemberSession, customer_id: UUID) -> Response:
     """Add a line to the form, or save the link, mailed or not."""
     assert session.viewer is not None

@@ -50,13 +50,13 @@ async def _invoice(request: Request, session: Session, invoice_id: UUID) -> Invo
     return await readmodel.invoice(request.app.state.runtime.db, session.viewer, invoice_id)
 
 
-@router.get("/portal/payments/{invoice_id}")
+@router.get("/portal/payments/{invoice_id:uuid}")
 async def show(request: Request, session: ContactSession, invoice_id: UUID) -> Response:
     """One invoice."""
     return await _show(request, session, await _invoice(request, session, invoice_id), Form())
 
 
-@router.post("/portal/payments/{invoice_id}/pay")
+@router.post("/portal/payments/{invoice_id:uuid}/pay")
 async def pay(request: Request, session: ContactSession, invoice_id: UUID) -> Response:
     """Open (or go on with) its checkout; why not is said on the invoice's own page."""
     invoice = await _invoice(request, session, invoice_id)
@@ -76,7 +76,7 @@ async def pay(request: Request, session: ContactSession, invoice_id: UUID) -> Re
     return await _show(request, session, await _invoice(request, session, invoice_id), form)
 
 
-@router.get("/portal/payments/{invoice_id}/{document}.pdf")
+@router.get("/portal/payments/{invoice_id:uuid}/{document}.pdf")
 async def document(request: Request, session: ContactSession, invoice_id: UUID, document: str) -> Response:
     """The invoice, or the receipt once it is paid."""
     return await pdf(request, await _invoice(request, session, invoice_id), document, locale=session.locale)

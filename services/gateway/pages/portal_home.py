@@ -23,7 +23,6 @@ async def show(request: Request, session: ContactSession) -> Response:
     home = await readmodel.portal_home(request.app.state.runtime.db, viewer)
     return page.render(
         "portal_home.html",
-        customer_name=session.account.name if session.account else "",
         home=home,
         open_count=sum(each.invoices for each in home.due),
         overdue_count=sum(overdue(invoice, page.reader.today) for invoice in home.open_invoices),

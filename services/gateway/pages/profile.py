@@ -65,8 +65,8 @@ async def save(request: Request, session: AnyAccount) -> Response:
     return await _show(request, session, form)
 
 
-@router.post("/portal/profile/sessions/{session_id}/end")
-@router.post("/console/profile/sessions/{session_id}/end")
+@router.post("/portal/profile/sessions/{session_id:uuid}/end")
+@router.post("/console/profile/sessions/{session_id:uuid}/end")
 async def end(request: Request, session: AnyAccount, session_id: UUID) -> Response:
     """Sign a device out, everywhere within a second."""
     page = await Page.of(request, session)

@@ -74,7 +74,7 @@ async def _own(request: Request, session: Session, todo_id: UUID) -> Todo:
     return todo
 
 
-@router.get("/portal/todos/{todo_id}")
+@router.get("/portal/todos/{todo_id:uuid}")
 async def edit(request: Request, session: ContactSession, todo_id: UUID) -> Response:
     """The form to edit one's own to-do."""
     todo = await _own(request, session, todo_id)
@@ -91,7 +91,7 @@ async def edit(request: Request, session: ContactSession, todo_id: UUID) -> Resp
     return page.render("todo.html", todo=todo, form=form)
 
 
-@router.post("/portal/todos/{todo_id}")
+@router.post("/portal/todos/{todo_id:uuid}")
 async def save(request: Request, session: ContactSession, todo_id: UUID) -> Response:
     """Save the edited to-do."""
     todo = await _own(request, session, todo_id)
@@ -104,7 +104,7 @@ async def save(request: Request, session: ContactSession, todo_id: UUID) -> Resp
     return page.render("todo.html", status=form.status, todo=todo, form=form)
 
 
-@router.post("/portal/todos/{todo_id}/{verb}")
+@router.post("/portal/todos/{todo_id:uuid}/{verb}")
 async def act(request: Request, session: ContactSession, todo_id: UUID, verb: str) -> Response:
     """Complete, reopen or delete a to-do; a refusal is shown above the list."""
     said = {"complete": "todo-done", "reopen": "todo-open", "delete": "todo-deleted"}
