@@ -112,3 +112,12 @@ async def test_what_is_no_usable_image_is_refused(office: Office, news: News, se
     assert [each.field for each in refused.value.errors] == ["image_base64"]
     assert await office.h.db.fetchval("SELECT count(*) FROM logo") == 0
     assert await news.said() == []
+
+
+async def test_a_file_of_more_than_a_megabyte_is_refused_for_that(office: Office, news: News) -> None:
+    padded = image().ljust(1_000_001, b"\0")
+    with pytest.raises(InvalidInput, match="1 MB at most"):
+        await set_logo(office, padded)
+    assert await news.said() == []
+    await set_logo(office, padded[:-1])
+    assert await news.said() == [("logo.changed", 1)]
