@@ -62,6 +62,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.streams: set[Stream] = set()
+        self.hears = asyncio.Event()
 
     async def listen(self, runtime: Runtime) -> None:
         """A worker: keep one connection that LISTENs; after each gap every stream fetches anew."""
@@ -71,12 +72,14 @@ class Hub:
                 try:
                     await connection.add_listener(CHANGES, self._changed)
                     await connection.add_listener(security.ENDED, self._ended)
+                    self.hears.set()
                     self.resync("connected")
                     while True:
                         # A connection that was cut without a word is noticed here.
                         await asyncio.sleep(HEARTBEAT / 2)
                         await connection.execute("SELECT 1", timeout=HEARTBEAT)
                 finally:
+                    self.hears.clear()
                     await connection.close(timeout=1)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as lost:
                 log.warning("Live changes are not heard until the database is back.", extra={"error": repr(lost)})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from chassis.settings import ServiceSettings
 
@@ -26,17 +25,12 @@ class Settings(ServiceSettings):
 
     @field_validator("public_url")
     @classmethod
-    def _without_slash(cls, value: str) -> str:
-        return value.rstrip("/")
-
-    @model_validator(mode="after")
-    def _cookies_are_safe(self) -> Self:
-        url = urlsplit(self.public_url)
+    def _cookies_are_safe(cls, value: str) -> str:
+        url = urlsplit(value)
         if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or "")):
-            return self
+            return value.rstrip("/")
         raise ValueError(
-            f"PORTAL_PUBLIC_URL is {self.public_url}: sessions are kept in cookies that only https may carry. "
-            "Use an https:// address (or http://127.0.0.1 on this machine alone)."
+            f"{value} cannot keep session cookies safe: use an https:// address, or http://127.0.0.1 on this machine alone"
         )
 
     @property
