@@ -43,65 +43,95 @@ class LineItem(Shape):
     """One line of an invoice. `amount` is what it adds to the subtotal, in minor units, before tax that is added."""
 
     description: str
+    """What is sold."""
     quantity: Decimal
+    """How many, a decimal."""
     unit_amount: int
+    """The price of one, in minor units."""
     discount_percent: Decimal = Decimal(0)
+    """What is taken off, in percent."""
     tax_rate: Decimal = Decimal(0)
+    """The rate in percent."""
     amount: int
+    """What the line adds to the subtotal, in minor units."""
 
 
 class TaxLine(Shape):
     """The tax of one rate: `base` is the net amount it was taken from."""
 
     rate: Decimal
+    """In percent."""
     base: int
+    """The net amount that it is taken from, in minor units."""
     amount: int
+    """The tax, in minor units."""
 
 
 class Party(Shape):
     """A party as it stood when the invoice opened: what an invoice names may not change afterwards."""
 
     name: str
+    """A person or business."""
     company: str | None = None
+    """The business, where the name is a person's."""
     email: str | None = None
+    """Where it can be reached."""
     address: Address = Address()
+    """Its postal address."""
     tax_ids: tuple[str, ...] = ()
+    """Its tax or VAT numbers."""
 
 
 class PayLink(Shape):
     """The state of an invoice's public URL. The token itself is derived by billing; this is the SHA-256 of it, in hex."""
 
     token_sha256: str
+    """The SHA-256, in hex, of the token in the URL."""
     revoked: bool = False
+    """A member has shut it."""
     expires_at: AwareDatetime | None = None
+    """Until when it shows the invoice; null: no end."""
     replaced_by: InvoiceId | None = None
+    """The invoice that took this one's place."""
 
 
 class Decline(Shape):
     """Why the last attempt inside an open checkout was refused: Stripe's code and a sentence. A note, not an end."""
 
     code: str
+    """Stripe's word for it, such as `insufficient_funds`."""
     message: str
+    """A sentence for whoever pays."""
     at: AwareDatetime
+    """When it was refused."""
 
 
 class BeingPaid(Shape):
     """Somebody has a checkout open."""
 
     payment_id: PaymentId
+    """The attempt."""
     since: AwareDatetime
+    """When the checkout was opened."""
     by: str
+    """The name of whoever opened it."""
 
 
 class Receipt(Shape):
     """A payment that reached us, as the invoice lists it."""
 
     payment_id: PaymentId
+    """The payment that it is for."""
     number: str
+    """The receipt's own number."""
     amount: int
+    """What arrived, in minor units."""
     paid_at: AwareDatetime
+    """When it arrived."""
     method: str | None = None
+    """The kind or brand, such as `visa`."""
     last4: str | None = None
+    """The card's last four digits."""
 
 
 @noun("billing.invoice", public=True, followed_by=("notifications", "todos", "gateway"))
@@ -114,31 +144,57 @@ class Invoice(State):
 
     merchant_id: MerchantId
     customer_id: CustomerId
+    """Who owes it."""
     kind: Literal["one_time"]
+    """What its payment link asks for."""
     status: Literal["draft", "open", "paid", "void", "uncollectible"]
+    """Where it stands; only an *open* one can be paid."""
     number: str | None = None
+    """Per merchant, sequential without gaps; null until it opens."""
     currency: Currency
+    """Of every amount on it, ISO 4217."""
     lines: tuple[LineItem, ...]
+    """What is sold."""
     tax_inclusive: bool = False
+    """Whether unit prices hold the tax already."""
     subtotal: int
+    """The lines' sum, in minor units."""
     tax_lines: tuple[TaxLine, ...] = ()
+    """The tax, rate by rate."""
     tax: int
+    """The tax in all, in minor units."""
     total: int
+    """What is asked for in all, in minor units."""
     amount_paid: int = 0
+    """What has arrived, in minor units."""
     amount_processing: int = 0
+    """What is on its way, in minor units."""
     amount_due: int
+    """The total less what is paid, in minor units."""
     due_on: date
+    """The day by which it should be paid; later it is overdue."""
     memo: str | None = None
+    """What the merchant writes to the customer."""
     seller: Party | None = None
+    """The merchant as it was when it opened."""
     buyer: Party | None = None
+    """The customer as it was when it opened."""
     link: PayLink | None = None
+    """Its public URL's state; null while a draft."""
     being_paid: BeingPaid | None = None
+    """The checkout that is open for it."""
     last_decline: Decline | None = None
+    """Why the last card was refused."""
     receipts: tuple[Receipt, ...] = ()
+    """The payments that reached us, oldest first."""
     created_at: AwareDatetime
+    """When it was made."""
     opened_at: AwareDatetime | None = None
+    """When it got its number."""
     paid_at: AwareDatetime | None = None
+    """When nothing was due any more."""
     closed_at: AwareDatetime | None = None
+    """When it was paid, voided or given up."""
 
 
 @noun("billing.payment", public=True, followed_by=("gateway",))
@@ -150,18 +206,31 @@ class Payment(State):
 
     merchant_id: MerchantId
     customer_id: CustomerId
+    """Who pays."""
     invoice_id: InvoiceId
+    """What is paid."""
     attempt: int
+    """The how-manieth of its invoice, from 1."""
     status: Literal["created", "processing", "succeeded", "failed", "requires_action", "unknown"]
+    """Where it stands; only *succeeded* is final."""
     amount: int
+    """In minor units."""
     currency: Currency
+    """ISO 4217."""
     surplus: bool = False
+    """It arrived for an invoice that was settled already, and is to be given back."""
     method: str | None = None
+    """The kind or brand, such as `visa`."""
     last4: str | None = None
+    """The card's last four digits."""
     decline: Decline | None = None
+    """Why it was refused."""
     receipt_number: str | None = None
+    """The number of its receipt, once money has arrived."""
     created_at: AwareDatetime
+    """When it was begun."""
     settled_at: AwareDatetime | None = None
+    """When it succeeded or failed."""
 
 
 # --- events ---------------------------------------------------------------------------------------------------------

@@ -50,15 +50,25 @@ class Merchant(State):
 
     merchant_id: MerchantId
     name: str
+    """What customers know it by."""
     support_email: str | None = None
+    """Where customers ask for help; shown to them."""
     support_phone: str | None = None
+    """Likewise, by telephone."""
     brand_colour: Colour = "#2457d6"
+    """The colour of its pages and mails, `#rrggbb`."""
     address: Address = Address()
+    """Its postal address, printed on invoices."""
     tax_id: str | None = None
+    """Its tax or VAT number, printed on invoices."""
     locale: str = "en"
+    """The language tag (BCP 47) of its console and the default of its customers."""
     time_zone: str = "UTC"
+    """The IANA zone that its dates are counted in."""
     currency: Currency = "EUR"
+    """The currency that new payment links start with, ISO 4217."""
     created_at: AwareDatetime
+    """When it was made."""
 
 
 @noun("identity.logo", followed_by=("billing", "notifications", "gateway"))
@@ -67,6 +77,7 @@ class Logo(State):
 
     merchant_id: MerchantId
     png_base64: str | None
+    """The picture in base64; null when there is none."""
 
 
 @noun("identity.person", followed_by=("gateway",))
@@ -75,10 +86,15 @@ class Person(State):
 
     merchant_id: None = None
     name: str | None
+    """What they call themselves; null once deleted."""
     email: str | None
+    """Where they sign in from and get mail; null once deleted."""
     locale: str = "en"
+    """The language tag (BCP 47) that they read."""
     time_zone: str = "UTC"
+    """The IANA zone that times are shown to them in."""
     created_at: AwareDatetime
+    """When they got an account."""
 
 
 @noun("identity.member", followed_by=("notifications", "gateway"))
@@ -87,10 +103,15 @@ class Member(State):
 
     merchant_id: MerchantId
     person_id: PersonId
+    """Who it is."""
     role: MemberRole
+    """What they may do: *admin* everything, *manager* all but team and settings, *sales* no refunds either."""
     name: str | None
+    """The person's name; null once removed."""
     email: str | None
+    """The person's address; null once removed."""
     created_at: AwareDatetime
+    """When they joined the team."""
 
 
 @noun("identity.customer", public=True, followed_by=("billing", "notifications", "todos", "gateway"))
@@ -103,16 +124,27 @@ class Customer(State):
 
     merchant_id: MerchantId
     name: str | None
+    """Whom the merchant deals with; null once erased."""
     company: str | None = None
+    """The business they buy for."""
     email: str | None
+    """Where invitations, payment links and receipts go; null once erased."""
     phone: str | None = None
+    """As the merchant noted it."""
     billing_address: Address | None = Address()
+    """Printed on invoices; null once erased."""
     tax_ids: tuple[str, ...] = ()
+    """Their tax or VAT numbers, printed on invoices."""
     locale: str = "en"
+    """The language tag (BCP 47) that mails are written in."""
     time_zone: str = "UTC"
+    """The IANA zone that their dates are counted in."""
     portal_access: Literal["none", "invited", "active", "disabled"]
+    """How far they have come into the portal."""
     archived: bool = False
+    """Kept for its invoices, and offered nothing new."""
     created_at: AwareDatetime
+    """When the merchant added it."""
 
 
 @noun("identity.contact", followed_by=("notifications", "gateway"))
@@ -121,12 +153,19 @@ class Contact(State):
 
     merchant_id: MerchantId
     customer_id: CustomerId
+    """Whose portal it opens."""
     person_id: PersonId
+    """Who it is."""
     role: ContactRole
+    """What they may do: *owner* everything, *billing* all about money, *member* to look and to do."""
     name: str | None
+    """The person's name; null once taken away."""
     email: str | None
+    """The person's address; null once taken away."""
     active: bool
+    """False shuts this person out, and them alone."""
     created_at: AwareDatetime
+    """When they joined."""
 
 
 @noun("identity.invitation", followed_by=("gateway",))
@@ -138,14 +177,23 @@ class Invitation(State):
 
     merchant_id: MerchantId
     customer_id: CustomerId
+    """Whose portal it opens."""
     email: str | None
+    """Where it was sent; null once deleted."""
     role: ContactRole
+    """What the person will be there."""
     origin: Literal["merchant", "pay_link"]
+    """How it came about."""
     status: Literal["pending", "accepted", "revoked", "expired", "superseded"]
+    """What became of it; only a *pending* one can be used."""
     invited_by: str
+    """The name of the member who sent it."""
     expires_at: AwareDatetime
+    """Until when it can be used."""
     created_at: AwareDatetime
+    """When it was sent."""
     accepted_at: AwareDatetime | None = None
+    """When it was used."""
 
 
 # --- events ---------------------------------------------------------------------------------------------------------

@@ -124,11 +124,17 @@ class Address(Shape):
     """A postal address; `country` is an ISO 3166-1 alpha-2 code."""
 
     line1: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Street and number."""
     line2: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Whatever else the post needs."""
     postal_code: Annotated[str, StringConstraints(max_length=20)] = ""
+    """As the country writes it."""
     city: Annotated[str, StringConstraints(max_length=100)] = ""
+    """Town or city."""
     region: Annotated[str, StringConstraints(max_length=100)] = ""
+    """State, province or county, where addresses name one."""
     country: Annotated[str, StringConstraints(pattern=r"^([A-Z]{2})?$")] = ""
+    """ISO 3166-1 alpha-2, in capitals."""
 
 
 # --- who acts -------------------------------------------------------------------------------------------------------

@@ -33,17 +33,29 @@ class Mail(State):
 
     merchant_id: MerchantId
     customer_id: CustomerId | None = None
+    """The customer it goes to or is about."""
     template: Template
+    """What kind of mail it is."""
     subject_kind: Literal["invitation", "invoice", "payment"]
+    """What it is about."""
     subject_id: UUID
+    """The id of what it is about."""
     invoice_id: UUID | None = None
+    """The invoice beside which it is shown."""
     occasion: str
+    """What it was sent for: the id of the event that caused it, or a reminder's number."""
     recipient: str | None
+    """The mailbox; null once erased."""
     status: Literal["queued", "sending", "accepted", "failed", "bounced", "dropped", "in_doubt"]
+    """What became of it."""
     reason: str | None = None
+    """Why it was dropped, failed or is in doubt."""
     message_id: str
+    """The Message-ID header, the same on every try."""
     queued_at: AwareDatetime
+    """When it was to be sent."""
     settled_at: AwareDatetime | None = None
+    """When its end was known."""
 
 
 @event("notifications.mail.queued.v1")

@@ -36,6 +36,7 @@ class TodoSubject(Shape):
     """What a billing to-do is about: it opens and closes by that thing's facts."""
 
     kind: Literal["invoice"]
+    """What kind of thing."""
     id: UUID
     """The invoice's id."""
     label: str

@@ -126,6 +126,13 @@ def test_the_page_lists_a_nouns_fields(page: str, noun: Any) -> None:
         assert f"| `{name}` |" in text
 
 
+@pytest.mark.parametrize("noun", NOUNS.values(), ids=NOUNS)
+def test_the_page_says_of_a_nouns_every_field_what_it_means(page: str, noun: Any) -> None:
+    rows = [line for line in section(page, noun.__name__).splitlines() if line.startswith("| `")]
+    assert len(rows) == len(noun.model_fields)
+    assert [row for row in rows if not row.split(" | ")[-1].rstrip(" |")] == []
+
+
 def test_the_page_marks_secrets(page: str) -> None:
     assert "| `password` | text, **secret** |" in section(page, "SignIn")
 
