@@ -1,0 +1,95 @@
+"""The whole system as `make up` starts it: the story over HTTP and in a browser, with two of each service and with one."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from local.portal_client import Portal
+from local.story import Story
+from tests import parts
+from tests.e2e import browser_story
+from tests.e2e import whole_system as whole
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[whole.WholeSystem]:
+    """Two of each service."""
+    with parts.folder() as folder:
+        running = whole.launch(folder, replicas=2)
+        try:
+            whole.wait_ready(running)
+            yield running
+        finally:
+            whole.stop(running)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+def play_over_http(system: whole.WholeSystem) -> None:
+    for step in Story(system.state).steps():
+        try:
+            step()
+        except Exception as failed:
+            raise AssertionError(f"{step.__name__}: {failed}\n{system.tail()}") from failed
+
+
+def test_the_story_over_http_with_two_of_each_service(system: whole.WholeSystem) -> None:
+    play_over_http(system)
+
+
+def test_the_story_in_a_browser_with_two_of_each_service(system: whole.WholeSystem, browser: Browser) -> None:
+    browser_story.play(browser, system.state)
+
+
+def test_pages_load_while_everything_else_is_stopped_and_a_form_keeps_what_was_typed(
+    system: whole.WholeSystem, browser: Browser
+) -> None:
+    state = system.state
+    page = browser.new_context(locale="en-GB").new_page()
+    page.goto(f"{system.gateway}/sign-in")
+    page.get_by_label("E-mail address").fill(state["credentials"]["admin"]["email"])
+    page.get_by_label("Password").fill(state["credentials"]["admin"]["password"])
+    page.get_by_role("button", name="Sign in").click()
+    page.goto(f"{system.gateway}/console/customers/new")
+    stopped = ("identity", "billing", "todos", "notifications", "rabbitmq")
+    for name in stopped:
+        system.stop_service(name)
+    try:
+        for path in ("/console", "/console/customers", "/console/settings"):
+            assert page.request.get(f"{system.gateway}{path}").status == 200
+        page.get_by_label("Name", exact=True).fill("Typed and kept")
+        page.get_by_label("E-mail address").fill("kept@example.com")
+        started = time.monotonic()
+        page.get_by_role("button", name="Add customer").click()
+        expect(page.get_by_role("alert").first).to_be_visible(timeout=2_000)
+        assert time.monotonic() - started < 2
+        assert page.get_by_label("Name", exact=True).input_value() == "Typed and kept"
+    finally:
+        for name in reversed(stopped):
+            system.continue_service(name)
+
+
+def test_a_second_start_is_quick_keeps_the_data_and_plays_the_story_with_one_of_each(
+    system: whole.WholeSystem, browser: Browser
+) -> None:
+    before = Portal(system.gateway).sign_in(**system.state["credentials"]["admin"]).everything("/customers")
+    assert whole.stop(system) < 15
+    again = whole.launch(system.folder, replicas=1)
+    try:
+        assert whole.wait_ready(again) < 15
+        admin = Portal(again.gateway).sign_in(**again.state["credentials"]["admin"])
+        assert {each["id"] for each in before} == {each["id"] for each in admin.everything("/customers")}
+        play_over_http(again)
+        browser_story.play(browser, again.state)
+    finally:
+        assert whole.stop(again) < 15
