@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -40,7 +42,13 @@ class Generator(GenerateJsonSchema):
 
 def schema_of(type_: Any, ref_template: str = "#/$defs/{model}") -> Schema:
     """The JSON Schema (2020-12) that a reader of `type_` holds its data against."""
-    return TypeAdapter(type_).json_schema(schema_generator=Generator, ref_template=ref_template)
+    schema: Schema = json.loads(_schema_text(type_, ref_template))  # a copy of its own for every caller
+    return schema
+
+
+@cache
+def _schema_text(type_: Any, ref_template: str) -> str:
+    return json.dumps(TypeAdapter(type_).json_schema(schema_generator=Generator, ref_template=ref_template))
 
 
 def answered_with_json(request: type[Request[Any]]) -> bool:
