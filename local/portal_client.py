@@ -28,7 +28,10 @@ class Portal:
 
     base: str
     token: str | None = None
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=20, follow_redirects=False))
+    # No connection outlives its call, so that nobody has to close a Portal.
+    http: httpx.Client = field(
+        default_factory=lambda: httpx.Client(timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
+    )
 
     def call(self, method: str, path: str, body: Json | None = None, *, key: str | None = None, **query: str) -> Any:
         """One call of the API: JSON in, JSON (or bytes) out. Raises ApiError."""
