@@ -8,9 +8,9 @@ from typing import Any
 
 from chassis.ids import new_id
 from chassis.tokens import digest
-from contracts.billing import Invoice, LineItem, Party, Payment, PayLink, Receipt
+from contracts.billing import Invoice, LineItem, Party, PayLink, Payment, Receipt
 from contracts.identity import Contact, Customer, Invitation, Logo, Member, Merchant, Person
-from contracts.message import Address, CustomerId, MerchantId, PersonId
+from contracts.message import Address
 from contracts.notifications import Mail
 from contracts.todos import Todo
 
@@ -216,5 +216,3 @@ def mail(about: Invoice | Invitation, **given: Any) -> Mail:
 def due(in_days: int) -> date:
     """A due date relative to today."""
     return TODAY + timedelta(days=in_days)
-
-

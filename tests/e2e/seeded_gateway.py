@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -143,7 +144,7 @@ class Seed:
     def _invoices(self) -> dict[str, Invoice]:
         of, decline = self.customer, Decline(code="insufficient_funds", message="Not enough money.", at=make.NOW)
         lines = (
-            LineItem(description=LONG if self.long else "Brand workshop, two days", quantity=Decimal("2"),
+            LineItem(description=LONG if self.long else "Brand workshop, two days", quantity=Decimal(2),
                      unit_amount=48_000, tax_rate=Decimal(19), amount=96_000),
             LineItem(description="Travel, by train", quantity=Decimal("1.5"), unit_amount=9_900, amount=14_850),
         )  # fmt: skip
@@ -154,7 +155,9 @@ class Seed:
             "tax_lines": (TaxLine(rate=Decimal(19), base=96_000, amount=18_240),),
             "memo": "Thank you for the good work together.\nPlease name the number of the invoice.",
         }
-        unwanted = {"being_paid": BeingPaid(payment_id=new_id(), since=make.NOW - timedelta(minutes=7), by="Sam Okafor")}  # type: ignore[arg-type]  # any id does
+        unwanted = {
+            "being_paid": BeingPaid(payment_id=new_id(), since=make.NOW - timedelta(minutes=7), by="Sam Okafor")
+        }  # type: ignore[arg-type]  # any id does
         gone = {"amount_due": 0, "closed_at": make.NOW}
         made = {
             "open": make.invoice(of, 129_090, token="open" * 10, number="INV-101", **rich),
@@ -189,7 +192,9 @@ class Seed:
         self.tell_as(self.assigned, "assigned", actor=by_ada)
         self.tell_as(self.own, "created", actor=by_sam)
         self.tell_as(make.todo(of, "Check the delivery address", due_on=make.due(-2), shared=True, **own), "created")
-        self.tell_as(make.todo(of, "Pay INV-101", origin="billing", subject=TodoSubject.model_validate(bill)), "created")
+        self.tell_as(
+            make.todo(of, "Pay INV-101", origin="billing", subject=TodoSubject.model_validate(bill)), "created"
+        )
         done = {"status": "done", "done_at": make.NOW - timedelta(hours=2), "done_by": "Sam Okafor"}
         self.tell_as(make.todo(of, "Confirm the colours", **done), "done", actor=by_sam)
         self.tell_as(
@@ -287,7 +292,8 @@ def running(database: str, seed: Seed | None = None, *, full: bool = True) -> It
     seed = seed or Seed()
     invoice = seed.full() if full else make.invoice(seed.customer)
     migrate(database, ROOT / "services/gateway/migrations")
-    asyncio.run(seed.write(database))
+    with ThreadPoolExecutor(1) as aside:  # Playwright's own event loop runs in this thread
+        aside.submit(asyncio.run, seed.write(database)).result()
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     ids = {

@@ -113,6 +113,8 @@ def _told(about: dict[str, Any], reader: Reader) -> _Told:
     currency = about.get("currency")
     if currency:
         told |= {name: reader.money(int(about[name]), currency) for name in _MONEY if about.get(name) is not None}
+    if about.get("origin") == "billing" and about.get("subject"):
+        told["title"] = reader.gettext("Pay %(number)s") % {"number": about["subject"]["label"]}
     if "template" in about:
         told["template"] = reader.gettext(_TEMPLATES.get(about["template"], _("Mail")))
     return told

@@ -60,6 +60,7 @@ _TOLD = (
     "status",
     "reason",
     "origin",
+    "subject",
 )
 _CONTACTS_MAY_NOT = frozenset({"identity.invitation", "notifications.mail"})
 
