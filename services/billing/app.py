@@ -39,8 +39,8 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             CreatePaymentLink: partial(invoices.create_payment_link, secret_key=key),
             OpenInvoice: partial(invoices.open_invoice, secret_key=key),
             SendPaymentLink: invoices.send_payment_link,
-            VoidInvoice: steps(partial(closing.void_invoice, stripe=stripe)),
-            GiveUpInvoice: steps(partial(closing.give_up_invoice, stripe=stripe)),
+            VoidInvoice: steps(partial(closing.void_invoice, stripe=stripe, settings=settings)),
+            GiveUpInvoice: steps(partial(closing.give_up_invoice, stripe=stripe, settings=settings)),
             StartInvoicePayment: steps(partial(paying.start_invoice_payment, stripe=stripe, settings=settings)),
         },
         questions={

@@ -142,9 +142,9 @@ async def close_one(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -
     """Expire one attempt's checkout and end it. A checkout that is complete by now is left to its webhook."""
     age = runtime.clock.now() - attempt.payment.created_at
     if attempt.session_id is None:
-        checkout = await stripe.join_checkout(
-            attempt.request, attempt.key, PaymentId(attempt.payment.id), age, attempt.account
-        )
+        checkout = await stripe.find_checkout(PaymentId(attempt.payment.id), age, attempt.account)
+        if checkout is None and age < _GIVE_UP_LOOKING:
+            return
     else:
         checkout = await stripe.checkout(attempt.session_id, attempt.account)
     if checkout is not None and checkout.status == "open":

@@ -15,26 +15,28 @@ from contracts.message import Conflict
 from services.billing.domain.invoices import Balance, why_not_given_up, why_not_withdrawn
 from services.billing.handlers.access import lock_of_member, require_role
 from services.billing.handlers.paying import balance_of, close_checkout
+from services.billing.settings import Settings
 from services.billing.store import books, payments
 from services.billing.stripe_gateway import StripeError, StripeGateway, within_budget
 
 _CLOSERS = ("admin", "manager")
 
 
-async def void_invoice(work: Work, command: VoidInvoice, *, stripe: StripeGateway) -> Invoice:
+async def void_invoice(work: Work, command: VoidInvoice, *, stripe: StripeGateway, settings: Settings) -> Invoice:
     """Withdraw an invoice."""
-    return await _close(work, command, stripe, InvoiceVoided, why_not_withdrawn)
+    return await _close(work, command, stripe, settings, InvoiceVoided, why_not_withdrawn)
 
 
-async def give_up_invoice(work: Work, command: GiveUpInvoice, *, stripe: StripeGateway) -> Invoice:
+async def give_up_invoice(work: Work, command: GiveUpInvoice, *, stripe: StripeGateway, settings: Settings) -> Invoice:
     """Mark an invoice uncollectible."""
-    return await _close(work, command, stripe, InvoiceGivenUp, why_not_given_up)
+    return await _close(work, command, stripe, settings, InvoiceGivenUp, why_not_given_up)
 
 
 async def _close(
     work: Work,
     command: VoidInvoice | GiveUpInvoice,
     stripe: StripeGateway,
+    settings: Settings,
     event: type[InvoiceVoided | InvoiceGivenUp],
     why_not: Callable[[Balance], str | None],
 ) -> Invoice:
@@ -51,7 +53,7 @@ async def _close(
                 return closed
         try:
             async with within_budget():
-                await close_checkout(work, standing, stripe)
+                await close_checkout(work, standing, stripe, settings)
         except InvoiceNotPayable as paying:
             raise Conflict(paying.detail) from paying
         except StripeError as doubt:

@@ -7,7 +7,7 @@ comes next joins with its own idempotency key.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from chassis.database import Tx
 from chassis.ids import new_id
@@ -25,9 +25,10 @@ from contracts.billing import (
 from contracts.message import Actor, InvoiceId, MerchantId, Money, NotAllowed, NotFound, PaymentId, utc
 from services.billing.domain.invoices import Balance
 from services.billing.handlers.access import require_sight
-from services.billing.handlers.invoices import require_open
+from services.billing.handlers.invoices import pay_link_token, require_open
 from services.billing.settings import Settings
 from services.billing.store import books, invoices, payments, stripe_events
+from services.billing.store.copies import Reader
 from services.billing.store.payments import Attempt
 from services.billing.stripe_gateway import (
     Checkout,
@@ -45,6 +46,9 @@ from services.billing.stripe_gateway import (
 
 _FRESH = timedelta(seconds=2)
 """A double click needs no question at Stripe; anything older may have been paid or expired meanwhile."""
+_CONFIRMING = "paid=confirming"
+"""What the page that one returns to after paying is told; it proves nothing."""
+_TOKEN = "{pay_link_token}"  # noqa: S105 - what stands in the token's place
 _ROUNDS = 3
 """An expired checkout and another person's may stand in the way, each once; more than that is a fight over the button."""
 
@@ -85,10 +89,10 @@ async def start_invoice_payment(
                     case Answered(result):
                         return result
                     case Mine(attempt):
-                        if started := await _go_on(work, attempt, stripe):
+                        if started := await _go_on(work, attempt, stripe, settings):
                             return started
                     case Others(attempt):
-                        await close_checkout(work, attempt, stripe)
+                        await close_checkout(work, attempt, stripe, settings)
                     case _:
                         assert_never(plan)
     except StripeUnavailableError as away:
@@ -158,14 +162,14 @@ async def _new_attempt(tx: Tx, invoice: Invoice, command: StartInvoicePayment, s
         currency=invoice.currency,
         created_at=tx.now,
     )
-    back = settings.public_url.rstrip("/") + command.return_path
+    success_url, cancel_url = _return_urls(settings.public_url, await _without_token(tx, invoice, command, settings))
     request = checkout_request(
         Reference(invoice.merchant_id, InvoiceId(invoice.id), PaymentId(payment.id)),
         Money(payable, invoice.currency),
         f"{invoice.number} · {invoice.seller.name}" if invoice.seller else str(invoice.number),
         invoice.buyer.email if invoice.buyer else None,
-        success_url=f"{back}{'&' if '?' in back else '?'}paid=confirming",
-        cancel_url=back,
+        success_url,
+        cancel_url,
     )
     actor = tx.cause.actor
     return Attempt(
@@ -178,15 +182,41 @@ async def _new_attempt(tx: Tx, invoice: Invoice, command: StartInvoicePayment, s
     )
 
 
+def _return_urls(public_url: str, return_path: str) -> tuple[str, str]:
+    """Where the browser comes back to after paying, and after turning back: only the first says "confirming"."""
+    path, _, query = return_path.partition("?")
+    kept = [each for each in query.split("&") if each and each != _CONFIRMING]
+    back = public_url.rstrip("/") + path
+    success_url = f"{back}?{'&'.join([*kept, _CONFIRMING])}"
+    return success_url, f"{back}?{'&'.join(kept)}" if kept else back
+
+
+async def _without_token(tx: Tx, invoice: Invoice, command: StartInvoicePayment, settings: Settings) -> str:
+    """The return path as it may be stored: a pay link's token stands in no row of ours."""
+    token = await _token(tx, InvoiceId(invoice.id), settings)
+    return command.return_path.replace(token, _TOKEN)
+
+
+async def _token(db: Reader, invoice_id: InvoiceId, settings: Settings) -> str:
+    return pay_link_token(settings.secret_key, invoice_id, await invoices.link_generation(db, invoice_id))
+
+
+async def _with_token(work: Work, attempt: Attempt, settings: Settings) -> dict[str, Any]:
+    """The stored request as it is sent, the same each time: its idempotency key demands it."""
+    token = await _token(work.db, attempt.payment.invoice_id, settings)
+    urls = {name: str(attempt.request[name]).replace(_TOKEN, token) for name in ("success_url", "cancel_url")}
+    return {**attempt.request, **urls}
+
+
 def balance_of(invoice: Invoice) -> Balance:
     """The invoice's money, for the domain."""
     return Balance(invoice.status, invoice.currency, invoice.total, invoice.amount_paid, invoice.amount_processing)
 
 
-async def _go_on(work: Work, attempt: Attempt, stripe: StripeGateway) -> CheckoutStarted | None:
+async def _go_on(work: Work, attempt: Attempt, stripe: StripeGateway, settings: Settings) -> CheckoutStarted | None:
     """The URL of this payer's checkout; None when it has expired and a new attempt may begin."""
     try:
-        checkout = await _checkout_of(work, attempt, stripe)
+        checkout = await _checkout_of(work, attempt, stripe, settings)
     except StripeRefusedError as refused:
         decline = Decline(code=refused.code, message=refused.message[:500], at=work.db.clock.now())
         await _end(work, attempt, decline)
@@ -205,22 +235,23 @@ async def _go_on(work: Work, attempt: Attempt, stripe: StripeGateway) -> Checkou
     return await _store(work, attempt, checkout.id, checkout.url)
 
 
-async def _checkout_of(work: Work, attempt: Attempt, stripe: StripeGateway) -> Checkout | None:
+async def _checkout_of(work: Work, attempt: Attempt, stripe: StripeGateway, settings: Settings) -> Checkout | None:
     if attempt.session_id is not None:
         return await stripe.checkout(attempt.session_id, attempt.account)
     payment = attempt.payment
     age = work.db.clock.now() - payment.created_at
-    return await stripe.join_checkout(attempt.request, attempt.key, PaymentId(payment.id), age, attempt.account)
+    request = await _with_token(work, attempt, settings)
+    return await stripe.join_checkout(request, attempt.key, PaymentId(payment.id), age, attempt.account)
 
 
-async def close_checkout(work: Work, attempt: Attempt, stripe: StripeGateway) -> None:
+async def close_checkout(work: Work, attempt: Attempt, stripe: StripeGateway, settings: Settings) -> None:
     """Expire an attempt's checkout at Stripe and end it in our books.
 
     Raises:
         InvoiceNotPayable: it is already paid and being confirmed, or Stripe did not say: then it is never overtaken.
     """
     try:
-        checkout = await _checkout_of(work, attempt, stripe)
+        checkout = await _checkout_of(work, attempt, stripe, settings)
         if checkout is not None and checkout.status == "open":
             checkout = await stripe.expire_checkout(checkout.id, attempt.account)
     except StripeRefusedError:

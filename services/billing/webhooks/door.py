@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from chassis.service import Runtime
 from services.billing.store import stripe_events
-from services.billing.stripe_gateway import NotFromStripeError, event_of, verify
+from services.billing.stripe_gateway import NotFromStripeError, event_of, verify, without_urls
 
 log = logging.getLogger("portal.billing.webhooks")
 
@@ -30,7 +30,7 @@ def build_http(runtime: Runtime, *, secret: str) -> FastAPI:
             log.warning("A webhook was refused.", extra={"reason": str(wrong)})
             return Response("This is not a webhook that Stripe signed for us.", 400)
         now = runtime.clock.now()
-        await stripe_events.store(runtime.db, event.id, event.type, event.account, raw.decode(), now)
+        await stripe_events.store(runtime.db, event.id, event.type, event.account, without_urls(raw.decode()), now)
         return Response(status_code=200)
 
     app.add_route("/webhooks/stripe", receive, methods=["POST"])

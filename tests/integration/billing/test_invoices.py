@@ -227,17 +227,46 @@ async def test_whoever_holds_the_link_pays_with_it_and_a_contact_takes_over(fake
     assert (await fake_shop.pay(invoice, fake_shop.contact())).payment_id != started.payment_id
 
 
-async def test_the_token_is_in_no_event_and_no_row(fake_shop: Shop) -> None:
-    invoice = await fake_shop.link(send_email=True)
-    facts = await fake_shop.h.ask(
-        BillingMailFacts(kind="payment_link", id=InvoiceId(invoice.id)), merchant_id=fake_shop.merchant_id
+@pytest.mark.parametrize(
+    ("return_path", "success", "cancel"),
+    [
+        ("/portal/payments", "/portal/payments?paid=confirming", "/portal/payments"),
+        ("/portal/payments?paid=confirming", "/portal/payments?paid=confirming", "/portal/payments"),
+        ("/portal?tab=open", "/portal?tab=open&paid=confirming", "/portal?tab=open"),
+    ],
+)
+async def test_only_the_way_back_from_paying_says_confirming(
+    fake_shop: Shop, return_path: str, success: str, cancel: str
+) -> None:
+    invoice = await fake_shop.link()
+    command = StartInvoicePayment(invoice_id=InvoiceId(invoice.id), return_path=return_path)
+    await fake_shop.order(command, fake_shop.contact())
+    request = next(iter(fake(fake_shop).sessions.values()))["request"]
+    assert request["success_url"] == "https://portal.test" + success
+    assert request["cancel_url"] == "https://portal.test" + cancel
+
+
+async def test_the_token_is_in_no_event_and_no_row(sandbox_shop: Shop) -> None:
+    shop = sandbox_shop
+    invoice = await shop.link(send_email=True)
+    facts = await shop.h.ask(
+        BillingMailFacts(kind="payment_link", id=InvoiceId(invoice.id)), merchant_id=shop.merchant_id
     )
     assert facts.path is not None
     token = facts.path.removeprefix("/pay/")
     assert invoice.link is not None
     assert invoice.link.token_sha256 == digest(token)
-    assert all(token not in each.model_dump_json() for each in await fake_shop.h.outbox())
-    assert token not in str(await fake_shop.h.db.fetch("SELECT * FROM invoice"))
+    assert all(token not in each.model_dump_json() for each in await shop.h.outbox())
+    command = StartInvoicePayment(
+        invoice_id=InvoiceId(invoice.id), link_token_sha256=digest(token), return_path=f"/pay/{token}?paid=confirming"
+    )
+    await shop.customer_pays(await shop.order(command, Actor(kind="public")))
+    assert (await shop.invoice(invoice)).status == "paid"
+    for table in ("invoice", "payment", "stripe_event", "command_reply", "outbox"):
+        found = await shop.h.db.fetch(f"SELECT t::text AS line FROM {table} t")
+        assert found, table
+        # A column of bytes shows as hex.
+        assert all(token not in row["line"] and token.encode().hex() not in row["line"] for row in found), table
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired", "replaced"])

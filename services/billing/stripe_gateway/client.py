@@ -1,25 +1,18 @@
-"""The only importer of `stripe`: what we ask of it, in our own words, and what its objects say.
-
-Amounts cross this file in our minor units and leave it in Stripe's (see `domain.currencies`). An error is one of three:
-`StripeUnavailableError` (nothing was done), `StripeUnknownError` (it may have been done: ask), `StripeRefusedError` (it will not be done).
-"""
+"""The client: our calls, their budget, and what their errors mean."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, cast
-from uuid import UUID
 
 import httpx
 import stripe
 from stripe.params import PaymentIntentListParams, PaymentIntentRetrieveParams
 from stripe.params.checkout import SessionCreateParams, SessionListParams
 
-from contracts.message import InvoiceId, MerchantId, Money, PaymentId
-from services.billing.domain.currencies import from_stripe, to_stripe
+from contracts.message import PaymentId
+from services.billing.stripe_gateway.objects import Checkout, Intent, NotFromStripeError, checkout_of, intent_of
 
 BUDGET_SECONDS = 8.0
 """All that one of our calls may take, retries included: below the 10 s deadline of a command."""
@@ -49,94 +42,6 @@ class StripeRefusedError(StripeError):
         super().__init__(message)
         self.code = code
         self.message = message
-
-
-class NotFromStripeError(ValueError):
-    """A webhook that is not signed with our secret, too old, or not an event."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Which of our attempts an object says it belongs to. A hint: amount, currency and account decide."""
-
-    merchant_id: MerchantId
-    invoice_id: InvoiceId
-    payment_id: PaymentId
-
-    def metadata(self) -> dict[str, str]:
-        """As Stripe keeps it on the session and, separately, on its payment intent."""
-        return {
-            "merchant_id": str(self.merchant_id),
-            "invoice_id": str(self.invoice_id),
-            "payment_id": str(self.payment_id),
-        }
-
-
-@dataclass(frozen=True)
-class Card:
-    """How somebody paid: `visa` and `4242`, or another method without digits."""
-
-    method: str
-    last4: str | None
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """A Checkout Session. `status` is open, complete or expired; complete is not paid: see `paid`."""
-
-    id: str
-    status: str
-    paid: bool
-    url: str | None
-    amount: Money
-    intent_id: str | None
-    created: int
-    metadata: Mapping[str, str]
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a payment did not work: Stripe's decline code and its sentence for the customer."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Intent:
-    """A payment intent. `received` is what was really taken; `card` is known when the charge came with it."""
-
-    id: str
-    status: str
-    amount: Money
-    received: Money
-    created: int
-    metadata: Mapping[str, str]
-    card: Card | None
-    refusal: Refusal | None
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class Charge:
-    """A charge, which is where Stripe says which card it was."""
-
-    id: str
-    intent_id: str | None
-    metadata: Mapping[str, str]
-    card: Card | None
-
-
-@dataclass(frozen=True)
-class Event:
-    """A webhook that Stripe signed; `account` is the connected account it happened on, None the platform's own."""
-
-    id: str
-    type: str
-    account: str | None
-    created: int
-    object: Mapping[str, Any]
 
 
 class StripeGateway:
@@ -246,98 +151,6 @@ class StripeGateway:
             params = {**params, "starting_after": page.data[-1].id}
 
 
-def checkout_request(
-    reference: Reference, amount: Money, title: str, email: str | None, success_url: str, cancel_url: str
-) -> dict[str, Any]:
-    """The parameters of a session for one payment, in Stripe's words: what is stored with the attempt and sent again."""
-    request: dict[str, Any] = {
-        "mode": "payment",
-        "client_reference_id": str(reference.invoice_id),
-        "line_items": [
-            {
-                "quantity": 1,
-                "price_data": {
-                    "currency": amount.currency.lower(),
-                    "unit_amount": to_stripe(amount.amount, amount.currency),
-                    "product_data": {"name": title},
-                },
-            }
-        ],
-        "metadata": reference.metadata(),
-        # Not copied from the session: without this the payment intent's own events would be foreign to us.
-        "payment_intent_data": {"metadata": reference.metadata(), "description": title},
-        "success_url": success_url,
-        "cancel_url": cancel_url,
-    }
-    return request | ({"customer_email": email} if email else {})
-
-
-def checkout_of(source: Mapping[str, Any]) -> Checkout:
-    """Read a session object. Raises KeyError or TypeError when it is none."""
-    return Checkout(
-        id=source["id"],
-        status=source["status"],
-        paid=source["payment_status"] in ("paid", "no_payment_required"),
-        url=source["url"],
-        amount=_money(source["amount_total"], source["currency"]),
-        intent_id=_id_of(source["payment_intent"]),
-        created=source["created"],
-        metadata=source["metadata"] or {},
-        raw=source,
-    )
-
-
-def intent_of(source: Mapping[str, Any]) -> Intent:
-    """Read a payment intent object. Raises KeyError or TypeError when it is none."""
-    charge, error = source["latest_charge"], source["last_payment_error"]
-    return Intent(
-        id=source["id"],
-        status=source["status"],
-        amount=_money(source["amount"], source["currency"]),
-        received=_money(source["amount_received"], source["currency"]),
-        created=source["created"],
-        metadata=source["metadata"] or {},
-        card=_card(charge) if isinstance(charge, Mapping) else None,
-        refusal=None if error is None else _refusal(error),
-        raw=source,
-    )
-
-
-def charge_of(source: Mapping[str, Any]) -> Charge:
-    """Read a charge object. Raises KeyError or TypeError when it is none."""
-    return Charge(source["id"], _id_of(source["payment_intent"]), source["metadata"] or {}, _card(source))
-
-
-def event_of(payload: str | bytes) -> Event:
-    """Read an event. Raises NotFromStripeError when the text is none."""
-    try:
-        source = json.loads(payload)
-        account = source.get("account")
-        event = Event(source["id"], source["type"], account, int(source.get("created", 0)), source["data"]["object"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as broken:
-        raise NotFromStripeError(f"This is no event: {broken!r}") from broken
-    texts = (event.id, event.type, event.account or "-")
-    if not all(
-        isinstance(text, str) and 0 < len(text) <= 255 and text.isascii() and text.isprintable() for text in texts
-    ):
-        raise NotFromStripeError("This is no event: its names are not names.")
-    if not isinstance(event.object, Mapping):
-        raise NotFromStripeError("This is no event: its object is none.")
-    return event
-
-
-def found_event(kind: str, source: Mapping[str, Any], account: str | None, now: datetime) -> Event:
-    """What we saw at Stripe without being told, as the event that should have told us; the same finding has the same id."""
-    state = source.get("payment_status") or source["status"]
-    return Event(f"found:{kind}:{source['id']}:{state}", kind, account, int(now.timestamp()), source)
-
-
-def payload_of(event: Event) -> str:
-    """An event's text, as `event_of` reads it."""
-    written = {"id": event.id, "type": event.type, "account": event.account, "created": event.created}
-    return json.dumps({**written, "object": "event", "data": {"object": event.object}})
-
-
 def verify(raw: bytes, signature: str | None, secret: str) -> None:
     """Check Stripe's signature over exactly the bytes that came. Raises NotFromStripeError."""
     try:
@@ -345,43 +158,6 @@ def verify(raw: bytes, signature: str | None, secret: str) -> None:
     except (stripe.SignatureVerificationError, ValueError, TypeError) as wrong:
         # TypeError: a signature with other than ASCII letters cannot be compared in constant time.
         raise NotFromStripeError("The signature is not valid.") from wrong
-
-
-def reference_of(metadata: Mapping[str, str]) -> Reference | None:
-    """Which attempt of ours an object says it belongs to; None: it is not one that we made."""
-    try:
-        return Reference(
-            MerchantId(UUID(metadata["merchant_id"])),
-            InvoiceId(UUID(metadata["invoice_id"])),
-            PaymentId(UUID(metadata["payment_id"])),
-        )
-    except (KeyError, ValueError, AttributeError, TypeError):
-        return None
-
-
-def _money(amount: int, currency: str) -> Money:
-    code = currency.upper()
-    return Money(from_stripe(amount, code), code)
-
-
-def _card(charge: Mapping[str, Any]) -> Card | None:
-    details = charge["payment_method_details"]
-    if not details:
-        return None
-    kind = details["type"]
-    if kind != "card":
-        return Card(kind, (details.get(kind) or {}).get("last4"))
-    return Card(details["card"]["brand"] or "card", details["card"]["last4"])
-
-
-def _refusal(error: Mapping[str, Any]) -> Refusal:
-    code = error.get("decline_code") or error.get("code") or "declined"
-    return Refusal(str(code)[:100], str(error.get("message") or "The payment was declined.")[:500])
-
-
-def _id_of(expandable: Any) -> str | None:
-    found = expandable["id"] if isinstance(expandable, Mapping) else expandable
-    return None if found is None else str(found)
 
 
 def _given(identifier: str) -> str:

@@ -1,0 +1,62 @@
+"""The only importer of `stripe`: what we ask of it, in our own words, and what its objects say.
+
+Amounts come here in our minor units and leave in Stripe's (see `domain.currencies`). An error is one of three:
+`StripeUnavailableError` (nothing was done), `StripeUnknownError` (it may have been done: ask) and `StripeRefusedError`
+(it will not be done).
+"""
+
+from services.billing.stripe_gateway.client import (
+    StripeError,
+    StripeGateway,
+    StripeRefusedError,
+    StripeUnavailableError,
+    StripeUnknownError,
+    verify,
+    within_budget,
+)
+from services.billing.stripe_gateway.objects import (
+    Card,
+    Charge,
+    Checkout,
+    Event,
+    Intent,
+    NotFromStripeError,
+    Reference,
+    Refusal,
+    charge_of,
+    checkout_of,
+    checkout_request,
+    event_of,
+    found_event,
+    intent_of,
+    payload_of,
+    reference_of,
+    without_urls,
+)
+
+__all__ = [
+    "Card",
+    "Charge",
+    "Checkout",
+    "Event",
+    "Intent",
+    "NotFromStripeError",
+    "Reference",
+    "Refusal",
+    "StripeError",
+    "StripeGateway",
+    "StripeRefusedError",
+    "StripeUnavailableError",
+    "StripeUnknownError",
+    "charge_of",
+    "checkout_of",
+    "checkout_request",
+    "event_of",
+    "found_event",
+    "intent_of",
+    "payload_of",
+    "reference_of",
+    "verify",
+    "within_budget",
+    "without_urls",
+]
