@@ -384,11 +384,13 @@ async def test_an_event_that_took_longer_than_its_lease_has_its_effect_once(fake
     await fake_shop.news()
     await fake_shop.till.is_declined(await fake_shop.session_of(started))
     runtime = fake_shop.h.runtime
+    both = []
     for _ in range(2):
         claimed = await stripe_events.claim(runtime.db, fake_shop.clock.now(), timedelta(seconds=20))
         assert claimed is not None
+        both.append(claimed)
         fake_shop.later(seconds=20)
-    await asyncio.gather(*(worker._handle(runtime, fake_shop.stripe, claimed) for _ in range(2)))
+    await asyncio.gather(*(worker._handle(runtime, fake_shop.stripe, claimed) for claimed in both))
     assert await fake_shop.news() == ["payment.changed", "invoice.payment_declined"]
 
 
