@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -78,6 +79,9 @@ class MailServer:
 
         return say
 
+    def has_taken(self, mails: int) -> bool:
+        return len(self.taken) >= mails
+
     @property
     def message_ids(self) -> list[str]:
         return [str(mail["Message-ID"]) for mail in self.taken]
@@ -133,11 +137,12 @@ class Office:
         return event.model_copy(update={"state": event.state.model_copy(update=changes)})
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[asyncio.Task[None]]:
-        """The worker runs meanwhile; ended as SIGTERM ends it."""
-        work = self.h.runtime.wiring.workers["mails"](self.h.runtime)
-        assert asyncio.iscoroutine(work)
-        task = asyncio.create_task(work)
+    async def working(self, **settings: object) -> AsyncIterator[asyncio.Task[None]]:
+        """The worker runs meanwhile, with these settings changed; ended as SIGTERM ends it."""
+        worker = self.h.runtime.wiring.workers["mails"]
+        assert isinstance(worker, functools.partial)
+        changed = worker.keywords["settings"].model_copy(update=settings)
+        task = asyncio.create_task(worker(self.h.runtime, settings=changed))
         try:
             yield task
         finally:
