@@ -75,6 +75,27 @@ async def test_a_second_webhook_for_a_paid_invoice_announces_nothing(fake_shop: 
     assert await fake_shop.news() == []
 
 
+async def test_what_is_told_after_the_money_has_come_changes_nothing(fake_shop: Shop) -> None:
+    invoice, started, events = await paid_without_webhooks(fake_shop)
+    await post(fake_shop.door, events)
+    await fake_shop.work()
+    await fake_shop.news()
+    stripe, session = fake(fake_shop), events[2]["data"]["object"]
+    declined = events[1]["data"]["object"] | {"last_payment_error": {"code": "card_declined", "message": "No."}}
+    late = [
+        stripe.tell("payment_intent.payment_failed", declined),
+        stripe.tell("checkout.session.completed", session | {"payment_status": "unpaid"}),
+        stripe.tell("checkout.session.expired", session | {"status": "expired"}),
+        stripe.tell("checkout.session.async_payment_failed", session),
+    ]
+    assert await post(fake_shop.door, late) == [200] * 4
+    await fake_shop.work()
+    assert await fake_shop.news() == []
+    assert (await fake_shop.payment(started)).status == "succeeded"
+    assert (await fake_shop.invoice(invoice)).last_decline is None
+    assert {status for _, status, _ in await fake_shop.stored_events()} == {"done"}
+
+
 async def test_the_sandboxs_duplicates_and_shuffles_pay_once(sandbox_shop: Shop) -> None:
     assert isinstance(sandbox_shop.till, SandboxTill)
     await sandbox_shop.till.control("/webhooks", duplicate=4, shuffle=True)
