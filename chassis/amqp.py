@@ -161,14 +161,17 @@ class Link:
         """How many consumers a queue has; 0 when there is no such queue."""
         if self._connection is None or not self._ready.is_set():
             raise BrokerUnavailable("There is no connection to the broker.")
+        probe, self._probe = self._probe, None
         try:
-            if self._probe is None or self._probe.is_closed:
-                self._probe = await self._connection.channel(publisher_confirms=False)
-            declared = await self._probe.queue_declare(queue, passive=True)
+            if probe is None or probe.is_closed:
+                probe = await self._connection.channel(publisher_confirms=False)
+            declared = await probe.queue_declare(queue, passive=True)
         except aiormq.exceptions.ChannelNotFoundEntity:
             return 0
         except (aiormq.AMQPError, ConnectionError, OSError, RuntimeError) as cut:
             raise BrokerUnavailable("The broker went away.") from cut
+        # Put back only after its answer: a channel whose caller gave up would mistake the late answer for the next one.
+        self._probe = probe
         return declared.consumer_count or 0
 
     async def channel(self) -> AbstractChannel:

@@ -82,11 +82,7 @@ class RpcClient:
         answer: asyncio.Future[DeliveredMessage] = asyncio.get_running_loop().create_future()
         self._waiting[correlation] = answer
         try:
-            await self.link.until_connected(_REFUSE_WITHIN)
-            if time.monotonic() - self._answered_at.get(queue, 0.0) > _SURELY_THERE and not await self.link.consumers(
-                queue
-            ):
-                raise NotAccepted("The part of the system that does this is not running.")
+            await self._look(queue)
             async with asyncio.timeout(timeout):
                 await self.link.publish(body, exchange="", routing_key=queue, properties=properties)
                 message = await answer
@@ -98,6 +94,17 @@ class RpcClient:
             self._waiting.pop(correlation, None)
         self._answered_at[queue] = time.monotonic()
         return read_reply(type(request), message.header.properties, message.body)
+
+    async def _look(self, queue: str) -> None:
+        """Refuse at once what nobody would take: nothing has been sent yet, so this is certain."""
+        try:
+            async with asyncio.timeout(_REFUSE_WITHIN):
+                await self.link.until_connected(_REFUSE_WITHIN)
+                recently = time.monotonic() - self._answered_at.get(queue, -_SURELY_THERE) < _SURELY_THERE
+                if not recently and not await self.link.consumers(queue):
+                    raise NotAccepted("The part of the system that does this is not running.")
+        except TimeoutError:
+            raise NotAccepted("The message broker does not answer.") from None
 
     def _message(
         self, request: Request[R], cause: Cause, id_: str, known: Sequence[Known], timeout: float, correlation: str

@@ -1,7 +1,6 @@
 """Two small services on real parts: one owns to-dos, the other asks for them and follows everything."""
 
 import asyncio
-import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -74,9 +73,9 @@ async def every_todo(db: Database) -> AsyncIterator[CurrentRow]:
         yield CurrentRow(todo(row["title"], row["id"]), row["sequence"])
 
 
-def settings(database: str, vhost: Vhost, service: str) -> ServiceSettings:
+def settings(database: str, amqp_url: str) -> ServiceSettings:
     return ServiceSettings(
-        database_url=database, amqp_url=vhost.url(service), secret_key="k" * 32, pick_up_seconds=0.1, drain_seconds=3
+        database_url=database, amqp_url=amqp_url, secret_key="k" * 32, pick_up_seconds=0.1, drain_seconds=3
     )
 
 
@@ -125,7 +124,7 @@ def todos_service(database: str, vhost: Vhost, migrations: Path, **wiring: Any) 
     commands = {CreateTodo: create_todo, UpdateTodo: not_here, DeleteTodo: not_here}
     return Service(
         "todos",
-        settings(database, vhost, "todos"),
+        settings(database, vhost.url("todos")),
         migrations=migrations,
         commands=commands | wiring.pop("commands", {}),
         follows={Merchant: COPY, Customer: COPY, Invoice: COPY},
@@ -134,13 +133,13 @@ def todos_service(database: str, vhost: Vhost, migrations: Path, **wiring: Any) 
     )
 
 
-def gateway_service(database: str, vhost: Vhost, migrations: Path, **follows: Any) -> Service:
+def gateway_service(database: str, amqp_url: str, migrations: Path, **follows: Any) -> Service:
     migrations.mkdir(exist_ok=True)
     (migrations / "0001_copies.sql").write_text(COPIES)
     followed = {state: COPY for state in NOUNS.values() if "gateway" in state.followed_by}
     return Service(
         "gateway",
-        settings(database, vhost, "gateway"),
+        settings(database, amqp_url),
         migrations=migrations,
         follows=followed | {state: follows[state.short_name()] for state in followed if state.short_name() in follows},
     )
@@ -152,12 +151,6 @@ async def pair(make_database: Callable[[], str], vhost: Vhost, tmp_path: Path) -
     databases = {"todos": make_database(), "gateway": make_database()}
     async with (
         running(todos_service(databases["todos"], vhost, tmp_path / "todos")) as todos,
-        running(gateway_service(databases["gateway"], vhost, tmp_path / "gateway")) as gateway,
+        running(gateway_service(databases["gateway"], vhost.url("gateway"), tmp_path / "gateway")) as gateway,
     ):
         yield Pair(todos, gateway, databases)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

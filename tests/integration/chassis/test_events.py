@@ -147,7 +147,7 @@ async def test_a_failing_follower_tries_again_and_then_the_dead_letter_can_be_re
         if broken and change.state.title == "bad":
             raise RuntimeError("not today")
 
-    wiring = gateway_service(make_database(), vhost, tmp_path / "gateway", todo=follow)
+    wiring = gateway_service(make_database(), vhost.url("gateway"), tmp_path / "gateway", todo=follow)
     async with (
         running(todos_service(make_database(), vhost, tmp_path / "todos")) as todos,
         running(wiring) as gateway,

@@ -1,8 +1,11 @@
 """Commands over a real broker: answered once, refused by name, and never mistaken for done."""
 
 import asyncio
+import os
+import signal
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +20,16 @@ from contracts.message import (
     OutcomeUnknown,
 )
 from contracts.todos import CreateTodo, RepublishTodos, Todo, TodoFollowsFacts
-from tests.integration.chassis.conftest import CUSTOMER, MERCHANT, Pair, cause, eventually
+from local.rabbitmq import RabbitMQ
+from tests.integration.chassis.conftest import (
+    CUSTOMER,
+    MERCHANT,
+    Pair,
+    cause,
+    eventually,
+    gateway_service,
+    running,
+)
 
 
 def create(title: str) -> CreateTodo:
@@ -142,3 +154,18 @@ async def test_an_event_reaches_the_follower_and_republish_rebuilds_a_lost_copy(
     assert reply.result.count == 3
     await eventually(copied)
     assert await pair.todos.db.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_a_broker_that_does_not_answer_is_a_refusal_within_two_seconds(
+    database: str, own_rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    wiring = gateway_service(database, own_rabbitmq.url("portal_gateway"), tmp_path / "gateway")
+    async with running(wiring) as gateway:
+        os.kill(own_rabbitmq.process.pid, signal.SIGSTOP)
+        try:
+            started = time.perf_counter()
+            with pytest.raises(NotAccepted, match="does not answer"):
+                await gateway.rpc.ask(create("into the void"), cause())
+            assert time.perf_counter() - started < 2
+        finally:
+            os.kill(own_rabbitmq.process.pid, signal.SIGCONT)
