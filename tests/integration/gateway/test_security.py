@@ -127,7 +127,11 @@ async def test_no_operation_of_the_api_works_without_a_session_but_the_public_on
     bodies: dict[str, Any] = {"POST": {}, "PUT": {}, "PATCH": {}}
     async with world.client() as browser:
         for method, path in routes(world):
-            if not path.startswith("/api/v1/") or (path in PUBLIC and method == "POST") or path.endswith("openapi.json"):
+            if (
+                not path.startswith("/api/v1/")
+                or (path in PUBLIC and method == "POST")
+                or path.endswith("openapi.json")
+            ):
                 continue
             answer = await browser.request(method, filled(path), json=bodies.get(method))
             assert answer.status_code == 401, (method, path, answer.status_code)
