@@ -58,7 +58,7 @@ class World:
     database: str
 
 
-def _event(state: State, type_: str | None = None, **about: Any) -> EventEnvelope:
+def event(state: State, type_: str | None = None, **about: Any) -> EventEnvelope:
     types = [name for name, event in EVENTS.items() if event.of() is type(state)]
     return EventEnvelope(
         id=about.pop("id", str(new_id())),
@@ -112,10 +112,10 @@ class Seed:
         self.tell(self.customer, make.contact(self.customer, self.sam))
 
     def tell(self, *states: State) -> None:
-        self.events += [_event(state, at=make.NOW - timedelta(days=80)) for state in states]
+        self.events += [event(state, at=make.NOW - timedelta(days=80)) for state in states]
 
     def tell_as(self, state: State, type_: str, **about: Any) -> str:
-        event = _event(state, type_, **about)
+        event = event(state, type_, **about)
         self.events.append(event)
         return event.id
 
@@ -251,6 +251,17 @@ class Seed:
         )  # fmt: skip
         agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/139.0 Safari/537.36"
         return await open_session(db, signed_in, now=make.NOW, user_agent=agent, account=account)
+
+
+def bring(database: str, *events: EventEnvelope) -> None:
+    """Let something happen now: open pages hear of it as they would of a follower's upsert."""
+
+    async def write() -> None:
+        async with Database(database, "gateway", Clock()) as db, db.transaction(system_cause("gateway")) as tx:
+            await readmodel.apply(tx, events)
+
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(asyncio.run, write()).result()
 
 
 VISITOR = [

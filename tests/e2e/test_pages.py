@@ -12,13 +12,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests import builders as make
 from tests import parts
-from tests.e2e.seeded_gateway import Seed, World, running
+from tests.e2e.seeded_gateway import Seed, World, bring, event, running
 
 pytestmark = pytest.mark.timeout(600)
 
 CHROMIUM = "/usr/bin/chromium"
-_HASH = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +55,12 @@ def _as(browser: Browser, world: World, who: str, *, width: int = 1280, **option
     return context
 
 
-def _each(browser: Browser, world: World, **options: object) -> Iterator[tuple[str, Page]]:
-    """Every page of the world, signed in as whoever may see it."""
-    for who, paths in world.pages.items():
-        context = _as(browser, world, who, **options)  # type: ignore[arg-type]  # handed on
-        page = context.new_page()
-        for path in paths:
-            page.goto(world.url + path, wait_until="load")
-            yield f"{who} {path}", page
-        context.close()
-
-
-def _violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
+def _violations(page: Page, *rules: str) -> list[str]:
+    """What axe finds on the page as it is now; all its rules, or the given ones."""
+    options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+    if page.evaluate("typeof axe") == "undefined":
+        Axe().run(page, options={"runOnly": {"type": "rule", "values": ["html-has-lang"]}})  # brings axe into the page
+    found = page.evaluate("options => axe.run(document, options)", options)["violations"]
     return [f"{each['id']}: {node['html'][:160]}" for each in found for node in each["nodes"]]
 
 
@@ -79,53 +72,83 @@ def _wider_than_the_screen(page: Page) -> list[str]:
     )
 
 
-# --- accessibility --------------------------------------------------------------------------------------------------
+def _survey(
+    browser: Browser, world: World, *, desktop: bool = False, **options: object
+) -> dict[str, dict[str, list[str]]]:
+    """What is wrong with each page, by what was looked at. One visit each: sizes and colours change without a reload."""
+    found: dict[str, dict[str, list[str]]] = {"phone": {}, "desktop": {}, "dark": {}, "sideways": {}, "direction": {}}
+    for who, paths in world.pages.items():
+        context = _as(browser, world, who, width=320, color_scheme="light", reduced_motion="reduce", **options)
+        context.route("**/static/live.js*", lambda route: route.abort())  # no page may change while it is looked at
+        page = context.new_page()
+        for path in paths:
+            page.set_viewport_size({"width": 320, "height": 800})
+            page.emulate_media(color_scheme="light")
+            page.goto(world.url + path, wait_until="load")
+            name = f"{who} {path}"
+            found["direction"].setdefault(str(page.locator("html").get_attribute("dir")), []).append(name)
+            found["sideways"][name] = _wider_than_the_screen(page)
+            found["phone"][name] = _violations(page)
+            page.emulate_media(color_scheme="dark")
+            found["dark"][name] = _violations(page, "color-contrast", "link-in-text-block")
+            if desktop:
+                page.set_viewport_size({"width": 1280, "height": 800})
+                found["desktop"][name] = _violations(page)
+        context.close()
+    return found
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_in_any_state_has_an_accessibility_violation(browser: Browser, world: World, scheme: str) -> None:
-    found = {name: wrong for name, page in _each(browser, world, color_scheme=scheme) if (wrong := _violations(page))}
-    assert found == {}
+@pytest.fixture(scope="module")
+def survey(browser: Browser, world: World) -> dict[str, dict[str, list[str]]]:
+    return _survey(browser, world, desktop=True)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_empty_pages_have_no_accessibility_violation_either(browser: Browser, empty_world: World, scheme: str) -> None:
-    found = {
-        name: wrong
-        for name, page in _each(browser, empty_world, color_scheme=scheme, width=360)
-        if (wrong := _violations(page))
-    }
-    assert found == {}
+@pytest.fixture(scope="module")
+def empty_survey(browser: Browser, empty_world: World) -> dict[str, dict[str, list[str]]]:
+    return _survey(browser, empty_world)
 
 
-def test_arabic_pages_with_a_glaring_brand_colour_have_no_accessibility_violation(
-    browser: Browser, arabic_world: World
+@pytest.fixture(scope="module")
+def arabic_survey(browser: Browser, arabic_world: World) -> dict[str, dict[str, list[str]]]:
+    return _survey(browser, arabic_world, locale="ar")
+
+
+def _wrong(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
+# --- accessibility, and the smallest phone --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("look", ["phone", "desktop", "dark"])
+def test_no_page_in_any_state_has_an_accessibility_violation(
+    survey: dict[str, dict[str, list[str]]], look: str
 ) -> None:
-    found = {
-        name: wrong
-        for name, page in _each(browser, arabic_world, locale="ar", width=360)
-        if (wrong := _violations(page))
-    }
-    assert found == {}
+    assert len(survey[look]) > 60
+    assert _wrong(survey[look]) == {}
 
 
-# --- the smallest phone ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("look", ["phone", "dark"])
+def test_no_empty_page_has_an_accessibility_violation(empty_survey: dict[str, dict[str, list[str]]], look: str) -> None:
+    assert _wrong(empty_survey[look]) == {}
 
 
-def test_nothing_scrolls_sideways_at_320_pixels(browser: Browser, world: World) -> None:
-    found = {name: wide for name, page in _each(browser, world, width=320) if (wide := _wider_than_the_screen(page))}
-    assert found == {}
-
-
-def test_long_names_and_right_to_left_do_not_scroll_sideways_at_320_pixels(
-    browser: Browser, arabic_world: World
+@pytest.mark.parametrize("look", ["phone", "dark"])
+def test_no_arabic_page_in_a_glaring_brand_colour_has_an_accessibility_violation(
+    arabic_survey: dict[str, dict[str, list[str]]], look: str
 ) -> None:
-    found = {}
-    for name, page in _each(browser, arabic_world, width=320, locale="ar"):
-        assert page.locator("html").get_attribute("dir") == "rtl", name
-        if wide := _wider_than_the_screen(page):
-            found[name] = wide
-    assert found == {}
+    assert _wrong(arabic_survey[look]) == {}
+
+
+def test_nothing_scrolls_sideways_at_320_pixels(survey: dict[str, dict[str, list[str]]]) -> None:
+    assert _wrong(survey["sideways"]) == {}
+
+
+def test_long_names_from_right_to_left_do_not_scroll_sideways_at_320_pixels(
+    arabic_survey: dict[str, dict[str, list[str]]],
+) -> None:
+    assert set(arabic_survey["direction"]) == {"rtl"}
+    assert _wrong(arabic_survey["sideways"]) == {}
 
 
 # --- keyboard -------------------------------------------------------------------------------------------------------
@@ -161,7 +184,7 @@ def test_everything_to_press_or_fill_is_reached_by_tab_and_shows_its_focus(brows
     assert len(reached) == expected
 
 
-def test_the_account_menu_opens_and_signs_out_by_keyboard(browser: Browser, world: World, postgres_url: str) -> None:
+def test_the_account_menu_opens_and_signs_out_by_keyboard(browser: Browser, postgres_url: str) -> None:
     with parts.fresh_database(postgres_url) as url, running(url, full=False) as own:
         page = _as(browser, own, "contact").new_page()
         page.goto(f"{own.url}/portal")
@@ -261,3 +284,34 @@ def test_what_people_type_never_becomes_html(browser: Browser, postgres_url: str
         page.goto(f"{own.url}/portal")
         assert page.locator(".merchant-name").inner_text() == "<img src=x onerror=alert(1)>"
         assert page.locator("img[src=x]").count() == 0
+
+
+# --- live -----------------------------------------------------------------------------------------------------------
+
+
+def test_open_pages_say_paid_without_a_reload_and_typing_is_never_interrupted(
+    browser: Browser, postgres_url: str
+) -> None:
+    seed = Seed()
+    with parts.fresh_database(postgres_url) as url, running(url, seed) as own:
+        invoice = own.open_invoice
+        contact, member, visitor = (_as(browser, own, who).new_page() for who in ("contact", "member", "visitor"))
+        typing = contact.context.new_page()
+        contact.goto(f"{own.url}/portal/payments/{invoice.id}")
+        member.goto(f"{own.url}/console/invoices/{invoice.id}")
+        visitor.goto(f"{own.url}/pay/{'open' * 10}")
+        typing.goto(f"{own.url}/portal/todos")
+        typing.get_by_label("What is to be done?").fill("Half a sent")
+        for page in (contact, member, visitor):
+            page.evaluate("window.sameDocument = true")
+            page.wait_for_timeout(700)  # the stream is open, and the page has fetched itself once
+        bring(own.database, event(make.paid(invoice), "paid"), event(make.todo(own.customer, "Brand new"), "assigned"))
+        for page in (contact, member, visitor):
+            page.locator(".badge", has_text="Paid").first.wait_for(timeout=5000)
+            assert page.evaluate("window.sameDocument") is True
+        typing.wait_for_timeout(1000)
+        assert typing.get_by_label("What is to be done?").input_value() == "Half a sent"
+        assert typing.get_by_text("Brand new").count() == 0
+        typing.get_by_label("What is to be done?").fill("")
+        typing.get_by_role("heading", name="To-dos").click()
+        typing.get_by_text("Brand new").wait_for(timeout=8000)

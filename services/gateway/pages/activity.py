@@ -90,7 +90,14 @@ def _line(entry: Entry, viewer: Viewer, reader: Reader, *, whose: bool) -> Happe
         return None
     sentence, tone = _HAPPENED[name]
     what = reader.gettext(sentence) % _told(entry.about, reader)
-    return Happening(what, entry.at, _because(entry, reader), _address(entry, name, viewer), tone, entry.customer_name if whose else "")
+    return Happening(
+        what,
+        entry.at,
+        _because(entry, reader),
+        _address(entry, name, viewer),
+        tone,
+        entry.customer_name if whose else "",
+    )
 
 
 def _because(entry: Entry, reader: Reader) -> str:

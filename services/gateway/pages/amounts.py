@@ -47,7 +47,9 @@ def money(amount: int, currency: str, locale: Locale) -> str:
     """`money(125000, "EUR", de)` is `1.250,00 €`."""
     decimals = digits(currency)
     major = Decimal(amount).scaleb(-decimals)
-    return str(_pattern(locale, decimals).apply(major, locale, currency=currency, currency_digits=False))
+    written = str(_pattern(locale, decimals).apply(major, locale, currency=currency, currency_digits=False))
+    # A code in letters does not stick to its digits: "KWD 1.250" (CLDR, alphaNextToNumber).
+    return re.sub(r"(?<=[A-Z])(?=\d)", "\u00a0", written)
 
 
 def typed(amount: int, currency: str, locale: Locale) -> str:

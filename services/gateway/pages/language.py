@@ -44,7 +44,7 @@ def catalogue(language: str) -> gettext.NullTranslations:
     if not source.exists():
         return gettext.NullTranslations()
     compiled = BytesIO()
-    write_mo(compiled, read_po(source.open("rb"), locale=language))
+    write_mo(compiled, read_po(BytesIO(source.read_bytes()), locale=language))
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
 
