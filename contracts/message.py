@@ -111,13 +111,13 @@ class _Discreet(BaseModel):
 class Shape(_Discreet):
     """A part of a message. Readers ignore fields they do not know, so that owners may add optional ones."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, defer_build=True)
 
 
 class Strict(_Discreet):
     """Something that is sent to be carried out. An unknown field is refused: it would be silently left undone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 class Address(Shape):
