@@ -146,7 +146,7 @@ def paid(of: Invoice, at: datetime | None = None, number: str = "R-2041") -> Inv
     """The same invoice once it is settled by card."""
     when = at or NOW - timedelta(hours=2)
     receipt = Receipt(
-        payment_id=new_id(),  # type: ignore[arg-type]  # any id does
+        payment_id=new_id(),
         number=number,
         amount=of.total,
         paid_at=when,

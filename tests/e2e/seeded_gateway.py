@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -115,9 +116,9 @@ class Seed:
         self.events += [event(state, at=make.NOW - timedelta(days=80)) for state in states]
 
     def tell_as(self, state: State, type_: str, **about: Any) -> str:
-        event = event(state, type_, **about)
-        self.events.append(event)
-        return event.id
+        happened = event(state, type_, **about)
+        self.events.append(happened)
+        return happened.id
 
     def full(self) -> Invoice:
         """Invoices, payments, mails, to-dos and customers in every state; returns the open invoice."""
@@ -148,7 +149,7 @@ class Seed:
                      unit_amount=48_000, tax_rate=Decimal(19), amount=96_000),
             LineItem(description="Travel, by train", quantity=Decimal("1.5"), unit_amount=9_900, amount=14_850),
         )  # fmt: skip
-        rich = {
+        rich: dict[str, Any] = {
             "lines": lines,
             "subtotal": 110_850,
             "tax": 18_240,
@@ -157,8 +158,8 @@ class Seed:
         }
         unwanted = {
             "being_paid": BeingPaid(payment_id=new_id(), since=make.NOW - timedelta(minutes=7), by="Sam Okafor")
-        }  # type: ignore[arg-type]  # any id does
-        gone = {"amount_due": 0, "closed_at": make.NOW}
+        }
+        gone: dict[str, Any] = {"amount_due": 0, "closed_at": make.NOW}
         made = {
             "open": make.invoice(of, 129_090, token="open" * 10, number="INV-101", **rich),
             "overdue": make.invoice(of, 4_500, number="INV-98", due_on=make.due(-6), last_decline=decline),
@@ -170,11 +171,12 @@ class Seed:
             "draft": make.invoice(of, 5_000, number=None, status="draft", link=None, opened_at=None),
             "declined": make.invoice(of, 2_500, token="declined" * 5, number="INV-104", last_decline=decline),
         }
-        for name, state in {
+        links: dict[str, dict[str, Any]] = {
             "revoked": {"revoked": True},
             "expired": {"expires_at": make.NOW - timedelta(days=1)},
             "replaced": {"replaced_by": made["open"].id},
-        }.items():
+        }
+        for name, state in links.items():
             one = make.invoice(of, 1_000, token=name * 6, number=f"INV-8{len(made)}", status="open")
             assert one.link is not None
             link = PayLink.model_validate(one.link.model_dump() | state)
@@ -184,7 +186,13 @@ class Seed:
 
     def _todos(self, invoice: Invoice, paid: Invoice, by_sam: str, by_ada: str) -> None:
         of = self.customer
-        bill = {"kind": "invoice", "id": invoice.id, "label": invoice.number, "amount": 129_090, "currency": "EUR"}
+        bill: dict[str, Any] = {
+            "kind": "invoice",
+            "id": invoice.id,
+            "label": invoice.number,
+            "amount": 129_090,
+            "currency": "EUR",
+        }
         settled = bill | {"id": paid.id, "label": paid.number, "amount": 32_000}
         own = {"origin": "own", "created_by": "Sam Okafor"}
         self.assigned = make.todo(of, priority="high", notes="Both pages, please.\nA scan is good enough.")
@@ -357,7 +365,9 @@ def _serve() -> None:
     from contracts.message import Reply
     from services.gateway.app import build
 
-    configure_logging("gateway", "CRITICAL")
+    configure_logging("gateway", "ERROR")
+    for noisy in ("aiormq", "aio_pika", "uvicorn.error"):  # the broker that is not there, the streams that we cut
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     world = json.loads(os.environ["PORTAL_TEST_WORLD"])
     service = build()
     runtime = Runtime(service)

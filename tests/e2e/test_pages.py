@@ -314,4 +314,4 @@ def test_open_pages_say_paid_without_a_reload_and_typing_is_never_interrupted(
         assert typing.get_by_text("Brand new").count() == 0
         typing.get_by_label("What is to be done?").fill("")
         typing.get_by_role("heading", name="To-dos").click()
-        typing.get_by_text("Brand new").wait_for(timeout=8000)
+        typing.get_by_text("Brand new", exact=True).wait_for(timeout=8000)

@@ -20,20 +20,19 @@ DRAFTS = sorted(set(LANGUAGES) - {"en"})
 
 def _extracted() -> set[str]:
     keywords = {"_": None, "gettext": None, "gettext_noop": None, "ngettext": (1, 2)}
-    found = extract_from_dir(str(GATEWAY), METHODS, keywords=keywords)  # type: ignore[arg-type]  # as documented
+    found = extract_from_dir(str(GATEWAY), METHODS, keywords=keywords)
     return {message[0] if isinstance(message, tuple) else message for _, _, message, _, _ in found}
 
 
 def _translated(language: str) -> dict[str, tuple[str, ...]]:
     source = GATEWAY / "locales" / language / "LC_MESSAGES" / "portal.po"
     catalogue = read_po(BytesIO(source.read_bytes()), locale=language)
-    return {
-        each.id if isinstance(each.id, str) else each.id[0]: each.string
-        if isinstance(each.string, tuple)
-        else (each.string,)
-        for each in catalogue
-        if each.id and not each.fuzzy
-    }
+    texts: dict[str, tuple[str, ...]] = {}
+    for each in catalogue:
+        if each.id and not each.fuzzy:
+            words = each.string if isinstance(each.string, list | tuple) else [each.string]
+            texts[each.id if isinstance(each.id, str) else each.id[0]] = tuple(str(word or "") for word in words)
+    return texts
 
 
 @pytest.mark.parametrize("language", DRAFTS)
