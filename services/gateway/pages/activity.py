@@ -86,7 +86,7 @@ def happenings(entries: Iterable[Entry], viewer: Viewer, reader: Reader, *, whos
 
 def _line(entry: Entry, viewer: Viewer, reader: Reader, *, whose: bool) -> Happening | None:
     name = entry.type.rsplit(".", 1)[0]
-    if name not in _HAPPENED:
+    if name not in _HAPPENED or (name == "identity.customer.created" and not viewer.is_member):
         return None
     sentence, tone = _HAPPENED[name]
     what = reader.gettext(sentence) % _told(entry.about, reader)

@@ -15,8 +15,7 @@ from .language import gettext_noop as _
 
 _SENTENCES: dict[type[Problem], str] = {
     message.NotAccepted: _(
-        "This could not be taken right now. Nothing has been changed, and what you typed is still here: "
-        "please try again in a moment."
+        "This could not be taken right now, and nothing has been changed. Please try again in a moment."
     ),
     message.OutcomeUnknown: _(
         "We do not know yet whether this was done. Please press the button again: it will not be done twice."

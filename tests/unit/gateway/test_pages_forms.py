@@ -34,7 +34,7 @@ def test_a_refused_form_keeps_what_was_typed_and_gets_a_new_command_id() -> None
     form = _refused(NotAccepted(), Form({"title": "Call the bank"}, command_id="the-first-id"))
     assert form.get("title") == "Call the bank"
     assert form.status == 503
-    assert "Nothing has been changed" in form.problem
+    assert "nothing has been changed" in form.problem
     assert form.command_id != "the-first-id"
 
 
