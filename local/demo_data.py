@@ -20,7 +20,7 @@ DECLINED_CARD = "4000000000000002"
 
 # (name, company, e-mail's first part, city, country, locale)
 PEOPLE: tuple[tuple[str, str | None, str, str, str, str], ...] = (
-    ("Clara Ahlers", "Ahlers Buchhandlung", "customer", "Bremen", "DE", "de"),
+    ("Clara Ahlers", "Ahlers Books", "customer", "Bremen", "DE", "en"),
     ("Jonas Weidner", "Weidner & Söhne GmbH", "jonas.weidner", "Hamburg", "DE", "de"),
     ("Amélie Fournier", "Atelier Fournier", "amelie.fournier", "Lyon", "FR", "en"),
     ("Layla Haddad", "Haddad Trading", "layla.haddad", "Dubai", "AE", "ar"),
