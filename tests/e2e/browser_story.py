@@ -162,6 +162,7 @@ class Acts:
         page.get_by_role("link", name=number, exact=True).first.click()
         page.get_by_role("button", name=re.compile("^Pay ")).click()
         expect(page.get_by_label("Card number")).to_be_visible()
+        expect(page.get_by_text("Café Nord").first).to_be_visible()  # whom one pays, on Stripe's page too
 
     @staticmethod
     def _card(page: Page, number: str) -> None:

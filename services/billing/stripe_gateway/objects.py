@@ -103,7 +103,14 @@ class Event:
 
 
 def checkout_request(
-    reference: Reference, amount: Money, title: str, email: str | None, success_url: str, cancel_url: str
+    reference: Reference,
+    amount: Money,
+    title: str,
+    email: str | None,
+    success_url: str,
+    cancel_url: str,
+    *,
+    merchant_name: str | None = None,
 ) -> dict[str, Any]:
     """The parameters of a session for one payment, in Stripe's words: what is stored with the attempt and sent again."""
     request: dict[str, Any] = {
@@ -125,7 +132,12 @@ def checkout_request(
         "success_url": success_url,
         "cancel_url": cancel_url,
     }
-    return request | ({"customer_email": email} if email else {})
+    if email:
+        request["customer_email"] = email
+    if merchant_name:
+        # One platform account serves many merchants: the payer must see whom they pay.
+        request["branding_settings"] = {"display_name": merchant_name}
+    return request
 
 
 def checkout_of(source: Mapping[str, Any]) -> Checkout:
