@@ -107,8 +107,10 @@ def _because(entry: Entry, reader: Reader) -> str:
     match entry.actor_kind:
         case "public":
             return reader.gettext("through the link in the mail")
-        case "system":
-            return reader.gettext("by itself")
+        case "system" if entry.type.startswith("billing."):
+            return reader.gettext("reported by the payment provider")
+        case "system" if entry.type.startswith("identity.invitation.expired."):
+            return reader.gettext("because seven days passed without an answer")
         case _ if entry.actor_name:
             return reader.gettext("by %(name)s") % {"name": entry.actor_name}
         case _:
