@@ -11,7 +11,8 @@ from contracts.message import MerchantId, NotFound
 from services.gateway import readmodel
 
 from . import branding
-from .rendering import Brand, static_address, static_file
+from .page import Brand
+from .rendering import static_address, static_file
 
 router = APIRouter()
 

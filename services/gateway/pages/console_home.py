@@ -16,9 +16,11 @@ from services.gateway.security.doors import MemberSession
 from . import chart
 from .activity import happenings
 from .language import Reader
-from .rendering import Page
+from .language import gettext_noop as _
+from .page import NavEntry, Page
 
 router = APIRouter()
+navigation = NavEntry("console", 10, "/console", _("Home"))
 
 _DAYS = 30
 

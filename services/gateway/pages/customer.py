@@ -15,10 +15,17 @@ from services.gateway.security.doors import MemberSession
 
 from .activity import happenings
 from .forms import Form
-from .rendering import Page, done
+from .language import gettext_noop as _
+from .page import Page, done
 from .todos import typed
 
 router = APIRouter()
+said = {
+    "invited": _("The invitation is on its way."),
+    "taken-back": _("The invitation has been taken back."),
+    "todo-assigned": _("The to-do has been assigned."),
+    "todo-cancelled": _("The to-do has been cancelled."),
+}
 
 
 async def _tab(

@@ -16,10 +16,16 @@ from services.gateway.security.doors import MemberSession
 
 from .forms import Form
 from .language import NOTHING, Reader
+from .language import gettext_noop as _
+from .page import NavEntry, Page, done
 from .profile import time_zones
-from .rendering import Page, done, locale_choices
+from .rendering import locale_choices
 
 router = APIRouter()
+navigation = NavEntry("console", 20, "/console/customers", _("Customers"))
+said = {
+    "customer-added": _("The customer has been added."),
+}
 
 
 def countries(reader: Reader) -> list[tuple[str, str]]:

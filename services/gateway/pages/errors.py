@@ -11,8 +11,8 @@ from services.gateway.security import CsrfRefused, SignInRequired, current_sessi
 from services.gateway.security.doors import WrongAccount
 
 from .language import gettext_noop as _
+from .page import Page, see
 from .problems import explain
-from .rendering import Page, see
 
 _HEADINGS = {
     401: _("Please sign in"),

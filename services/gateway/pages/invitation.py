@@ -17,7 +17,7 @@ from services.gateway.domain import Viewer
 
 from .brand import brand_of
 from .forms import Form
-from .rendering import Page
+from .page import Page
 from .sign_in import enter
 
 router = APIRouter()

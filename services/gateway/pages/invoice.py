@@ -16,9 +16,16 @@ from services.gateway.security.doors import MemberSession
 
 from .documents import pdf
 from .forms import Form
-from .rendering import Page, done
+from .language import gettext_noop as _
+from .page import Page, done
 
 router = APIRouter()
+said = {
+    "mailed": _("The mail is on its way."),
+    "opened": _("The invoice is open now."),
+    "withdrawn": _("The invoice has been withdrawn."),
+    "given-up": _("The invoice has been marked as uncollectible."),
+}
 
 
 async def _invoice(request: Request, session: Session, invoice_id: UUID) -> Invoice:

@@ -17,11 +17,14 @@ from services.gateway.security.doors import MemberSession
 
 from .customers import countries
 from .forms import Form
+from .language import gettext_noop as _
+from .page import NavEntry, Page, done
 from .payment_link import currencies
 from .profile import time_zones
-from .rendering import Page, done, locale_choices
+from .rendering import locale_choices
 
 router = APIRouter()
+navigation = NavEntry("console", 30, "/console/settings", _("Settings"))
 
 MOST_BYTES = 1_000_000
 

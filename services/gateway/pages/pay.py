@@ -18,7 +18,8 @@ from .brand import brand_of
 from .documents import pdf
 from .forms import Form
 from .language import NOTHING
-from .rendering import Page, masked, see
+from .page import Page, see
+from .rendering import masked
 
 router = APIRouter()
 

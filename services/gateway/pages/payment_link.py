@@ -20,9 +20,14 @@ from services.gateway.security.doors import MemberSession
 from . import amounts
 from .forms import Form
 from .language import Reader
-from .rendering import Page, done
+from .language import gettext_noop as _
+from .page import Page, done
 
 router = APIRouter()
+said = {
+    "link-mailed": _("The payment link has been saved and is being mailed."),
+    "link-saved": _("The payment link has been saved. It can now be paid in the portal."),
+}
 
 T = TypeVar("T")
 MOST_LINES = 200

@@ -15,9 +15,11 @@ from services.gateway.security.doors import ContactSession
 
 from .documents import pdf
 from .forms import Form
-from .rendering import Page, see
+from .language import gettext_noop as _
+from .page import NavEntry, Page, see
 
 router = APIRouter()
+navigation = NavEntry("portal", 20, "/portal/payments", _("Payments"))
 
 
 @router.get("/portal/payments")

@@ -9,9 +9,12 @@ from services.gateway import readmodel
 from services.gateway.security.doors import ContactSession
 
 from .activity import happenings
-from .rendering import Page, overdue
+from .language import gettext_noop as _
+from .page import NavEntry, Page
+from .rendering import overdue
 
 router = APIRouter()
+navigation = NavEntry("portal", 10, "/portal", _("Home"))
 
 
 @router.get("/portal")

@@ -15,9 +15,15 @@ from services.gateway.security import Session
 from services.gateway.security.doors import AnyAccount
 
 from .forms import Form
-from .rendering import Page, done, locale_choices
+from .language import gettext_noop as _
+from .page import Page, done
+from .rendering import locale_choices
 
 router = APIRouter()
+said = {
+    "session-ended": _("That device is signed out."),
+    "saved": _("Your changes have been saved."),
+}
 
 
 @lru_cache

@@ -15,9 +15,14 @@ from services.gateway import commands, security
 from services.gateway.security.doors import AnySession
 
 from .forms import Form
-from .rendering import Page, done, home_of, see
+from .language import gettext_noop as _
+from .page import Page, done, home_of, see
 
 router = APIRouter()
+said = {
+    "signed-out": _("You are signed out."),
+    "welcome": _("Welcome! Your account is ready."),
+}
 
 _OUR_PAGES = re.compile(r"/(portal|console)(/[A-Za-z0-9\-/]*)?")
 

@@ -16,9 +16,17 @@ from services.gateway.security import Session
 from services.gateway.security.doors import ContactSession
 
 from .forms import Form
-from .rendering import Page, done
+from .language import gettext_noop as _
+from .page import NavEntry, Page, done
 
 router = APIRouter()
+navigation = NavEntry("portal", 30, "/portal/todos", _("To-dos"))
+said = {
+    "todo-added": _("The to-do has been added."),
+    "todo-done": _("Done. Well done!"),
+    "todo-open": _("The to-do is open again."),
+    "todo-deleted": _("The to-do has been deleted."),
+}
 
 
 def typed(form: Form) -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""What every page knows: who reads it, for which merchant, in which language; and where forms lead when they are done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import Request
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from contracts.identity import Customer, Merchant
+from services.gateway.security import Session, csrf_token
+from services.gateway.security.doors import set_visitor_cookie
+
+from .language import Reader, accepted_languages
+from .rendering import environment
+
+
+@dataclass(frozen=True)
+class Brand:
+    """What a page shows of its merchant."""
+
+    id: str
+    name: str
+    stylesheet: str
+    logo: str | None
+    support_email: str | None
+    support_phone: str | None
+
+    @classmethod
+    def of(cls, merchant: Merchant, logo_version: int | None) -> Brand:
+        """The addresses carry what decides their content, so that browsers may keep it."""
+        return cls(
+            str(merchant.id),
+            merchant.name,
+            f"/brand/{merchant.id}.css?v={merchant.brand_colour[1:]}",
+            f"/brand/{merchant.id}.png?v={logo_version}" if logo_version is not None else None,
+            merchant.support_email,
+            merchant.support_phone,
+        )
+
+
+@dataclass(frozen=True)
+class NavEntry:
+    """How a page joins the main navigation: the module that shows it has one, named `navigation`."""
+
+    side: Literal["portal", "console"]
+    place: int
+    href: str
+    label: str
+
+
+@dataclass(frozen=True)
+class NavItem:
+    """A link of the main navigation, in the reader's language."""
+
+    href: str
+    label: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class AccountChoice:
+    """One account of the account menu."""
+
+    key: str
+    kind: str
+    name: str
+    merchant_name: str
+    current: bool
+
+
+@dataclass
+class Page:
+    """What every page knows: who reads it, in which language, for which merchant, with which form token."""
+
+    request: Request
+    reader: Reader
+    session: Session | None
+    merchant: Brand | None
+    csrf: str
+    failed: str = ""
+
+    @classmethod
+    async def of(
+        cls,
+        request: Request,
+        session: Session | None,
+        *,
+        merchant: Brand | None = None,
+        customer: Customer | None = None,
+    ) -> Page:
+        """The page of somebody signed in; or, without a session, of a visitor whom `customer` tells us about."""
+        accepted = accepted_languages(request.headers.get("accept-language", ""))
+        now = request.app.state.runtime.clock.now()
+        if session is not None:
+            reader = Reader.choose([session.locale, *accepted], session.time_zone, now)
+            if session.merchant is not None and merchant is None:
+                merchant = Brand.of(session.merchant, session.logo_version)
+            return cls(request, reader, session, merchant, session.csrf)
+        tags = [customer.locale if customer else None, *accepted]
+        reader = Reader.choose(tags, customer.time_zone if customer else None, now)
+        return cls(request, reader, None, merchant, await csrf_token(request))
+
+    @property
+    def console(self) -> bool:
+        """Whether this is the merchant's side."""
+        return self.session is not None and self.session.is_member
+
+    @property
+    def home(self) -> str:
+        """Where the merchant's name in the header leads; empty for a visitor."""
+        return home_of(self.session) if self.session else ""
+
+    @property
+    def profile(self) -> str:
+        """The page about the person themselves."""
+        return "/console/profile" if self.console else "/portal/profile"
+
+    @property
+    def nav(self) -> list[NavItem]:
+        """The main navigation, empty for whoever has no account."""
+        if self.session is None or self.session.account is None:
+            return []
+        path = self.request.url.path
+        side = "console" if self.console else "portal"
+        items = [(e.href, e.label) for e in self.request.app.state.navigation if e.side == side]
+        best = max((href for href, _ in items if path == href or path.startswith(f"{href}/")), key=len, default="")
+        if path.startswith("/console/invoices"):
+            best = "/console/customers"
+        if path == self.profile:
+            best = ""
+        return [NavItem(href, self.reader.gettext(label), href == best) for href, label in items]
+
+    @property
+    def accounts(self) -> list[AccountChoice]:
+        """The accounts that this person may switch to, the current one among them."""
+        if self.session is None:
+            return []
+        current = self.session.account.id if self.session.account else None
+        return [
+            AccountChoice(str(each.id), each.kind, each.name, each.merchant_name, each.id == current)
+            for each in self.session.accounts
+        ]
+
+    @property
+    def done(self) -> str:
+        """What has just been done, from the address that the form led to: one of our own sentences, never its text."""
+        said = self.request.app.state.said.get(self.request.query_params.get("done", ""))
+        return self.reader.gettext(said) if said else ""
+
+    def render(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+        """The page as HTML, in the reader's language."""
+        html = (
+            environment(self.reader.language)
+            .get_template(template)
+            .render(page=self, reader=self.reader, session=self.session, merchant=self.merchant, **context)
+        )
+        response = HTMLResponse(html, status)
+        set_visitor_cookie(self.request, response)
+        return response
+
+
+def home_of(session: Session) -> str:
+    """The home page of the account that somebody works in."""
+    return "/console" if session.is_member else "/portal"
+
+
+def done(path: str, what: str) -> RedirectResponse:
+    """To `path`, saying that `what` has been done: a key of the `said` of the module that sends there."""
+    path, _, fragment = path.partition("#")
+    return see(f"{path}{'&' if '?' in path else '?'}done={what}{'#' if fragment else ''}{fragment}")
+
+
+def see(path: str) -> RedirectResponse:
+    """Look there now: the answer to a form that was carried out, so that a reload does not send it again."""
+    return RedirectResponse(path, 303)
