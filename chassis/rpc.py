@@ -38,7 +38,7 @@ R = TypeVar("R")
 
 TIMEOUT = 10.0
 """Seconds that a command may take, from the first byte sent to the answer."""
-_REFUSE_WITHIN = 1.5
+_REFUSE_WITHIN = 1.0
 # Somebody who answered this recently is there; otherwise look first, so that a stopped service is a refusal in
 # milliseconds instead of an unknown outcome in ten seconds.
 _SURELY_THERE = 1.0
