@@ -341,7 +341,7 @@ def running(database: str, seed: Seed | None = None, *, full: bool = True) -> It
 
 
 def _until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(150):
+    for _ in range(600):
         assert process.poll() is None, "The gateway ended."
         try:
             urllib.request.urlopen(f"{url}/sign-in", timeout=5).close()
