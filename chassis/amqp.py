@@ -40,7 +40,6 @@ class Link:
         self.url = url
         self.name = name
         self.user = ""
-        self.blocked = False
         self.on_lost: list[Callable[[], None]] = []
         self._on_reply = on_reply
         self._connection: AbstractConnection | None = None
@@ -65,6 +64,17 @@ class Link:
     def connected(self) -> bool:
         """Whether a message could be sent right now."""
         return self._ready.is_set()
+
+    async def is_blocked(self) -> bool:
+        """Whether the broker has stopped reading from us, for lack of memory or disk. It says so on our first publish."""
+        if self._connection is None or not self._ready.is_set():
+            return False
+        try:
+            async with asyncio.timeout(0.01):
+                await self._connection.ready()
+        except TimeoutError:
+            return True
+        return False
 
     async def until_connected(self, timeout: float) -> None:
         """Wait for the connection. Raises BrokerUnavailable after `timeout` seconds."""

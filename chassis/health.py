@@ -25,6 +25,8 @@ async def readiness(runtime: Runtime) -> dict[str, str]:
         wrong["database"] = repr(down)
     if not runtime.rpc.link.connected:
         wrong["broker"] = "No connection to publish on."
+    elif await runtime.rpc.link.is_blocked():
+        wrong["broker"] = "It has stopped reading from us: it is short of memory or disk."
     elif not runtime.consuming:
         wrong["broker"] = "The queues are not consumed yet."
     if runtime.draining:

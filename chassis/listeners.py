@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from chassis.copies import Change, Seen, caused_by, change_of, noun_of, seen_in, upsert
 from chassis.database import Database, Tx, system_cause, transient
 from chassis.deliveries import Delivery, Fate, Poison
-from chassis.telemetry import correlation, duration, handled
+from chassis.telemetry import correlation, duration, handled, span
 from contracts.message import EVENTS, NOUNS, Event, EventEnvelope, Service, State, republished_type
 
 log = logging.getLogger("portal.listeners")
@@ -154,7 +154,8 @@ class FollowerListener:
                     tx.cause = caused_by(each.event, self.db.service)
                     token = correlation.set(each.event.correlationid)
                     try:
-                        await self.handler(tx, change_of(each))
+                        with span(f"follow {self.noun}", each.event.traceparent):
+                            await self.handler(tx, change_of(each))
                     finally:
                         correlation.reset(token)
 
@@ -205,7 +206,8 @@ class FactListener:
                 envelope.id,
             )
             if fresh:
-                await self.handler(tx, event)
+                with span(self.name, envelope.traceparent):
+                    await self.handler(tx, event)
 
 
 async def persevere(action: Callable[[], Awaitable[None]]) -> None:

@@ -24,6 +24,7 @@ from chassis.copies import seen_known, upsert
 from chassis.database import Cause, Database, Tx, transient
 from chassis.ids import new_id
 from chassis.rpc import JSON, PROBLEM
+from chassis.telemetry import span
 from contracts.message import (
     REQUESTS,
     CommandReused,
@@ -213,7 +214,8 @@ class Answerer:
             return _refusal(InvalidInput("This service does not know such a request."))
         except ValidationError as invalid:
             return _refusal(invalid_input(invalid))
-        return await self._run(request, command, handler)
+        with span(f"answer {request.type}", request.traceparent):
+            return await self._run(request, command, handler)
 
     async def _run(
         self, request: RequestEnvelope, command: Request[Any], handler: TxHandler[Any] | Steps[Any]

@@ -19,7 +19,7 @@ from chassis.amqp import BrokerUnavailable, Link, Properties, Unconfirmed, Unrou
 from chassis.clock import Clock
 from chassis.database import Cause
 from chassis.ids import new_id
-from chassis.telemetry import traceparent
+from chassis.telemetry import span, traceparent
 from contracts.message import (
     Document,
     EventEnvelope,
@@ -76,9 +76,15 @@ class RpcClient:
         Raises the owner's refusal (a Problem), NotAccepted when nothing was taken, OutcomeUnknown when no answer came
         within `timeout` seconds: then the same id may be sent again.
         """
+        with span(f"ask {request.queue()}", cause.traceparent):
+            return await self._ask(request, cause, id or str(new_id()), known, timeout)
+
+    async def _ask(
+        self, request: Request[R], cause: Cause, id_: str, known: Sequence[Known], timeout: float
+    ) -> Reply[R]:
         queue = request.queue()
         correlation = str(new_id())
-        body, properties = self._message(request, cause, id or str(new_id()), known, timeout, correlation)
+        body, properties = self._message(request, cause, id_, known, timeout, correlation)
         answer: asyncio.Future[DeliveredMessage] = asyncio.get_running_loop().create_future()
         self._waiting[correlation] = answer
         try:
@@ -100,6 +106,8 @@ class RpcClient:
         try:
             async with asyncio.timeout(_REFUSE_WITHIN):
                 await self.link.until_connected(_REFUSE_WITHIN)
+                if await self.link.is_blocked():
+                    raise NotAccepted("The message broker is short of memory or disk and takes nothing.")
                 recently = time.monotonic() - self._answered_at.get(queue, -_SURELY_THERE) < _SURELY_THERE
                 if not recently and not await self.link.consumers(queue):
                     raise NotAccepted("The part of the system that does this is not running.")

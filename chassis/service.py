@@ -30,7 +30,7 @@ from chassis.requests import Answerer, Steps, TxHandler, WorkHandler, steps
 from chassis.rpc import RpcClient
 from chassis.schedules import Schedule
 from chassis.settings import ServiceSettings
-from chassis.telemetry import configure_logging
+from chassis.telemetry import configure_logging, configure_tracing
 from chassis.topology import answered_requests, followed_nouns, handled_events
 from contracts.message import NOUNS, REQUESTS, MerchantId, Republished
 from contracts.message import Service as ServiceName
@@ -218,6 +218,7 @@ def main(build: Callable[[], Service]) -> None:
 
 def _serve(service: Service) -> None:
     migrate(service.settings.database_url, service.migrations)
+    configure_tracing(service.name)
     runtime = Runtime(service)
     port = service.settings.http_port if service.http else service.settings.health_port
     config = uvicorn.Config(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -26,14 +29,53 @@ relayed = Counter("portal_outbox_relayed_total", "Outbox rows that the broker co
 outbox_age = Gauge("portal_outbox_oldest_seconds", "Age of the oldest event that waits for the broker.")
 relay_active = Gauge("portal_relay_active", "1 while this process is the one that relays the outbox.")
 
-tracer = trace.get_tracer("portal")
 _propagator = TraceContextTextMapPropagator()
+# Off unless an exporter is configured: a span that nobody records still costs every message its share.
+_tracing = False
 
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message", "taskName"}
 
 
+def configure_tracing(service: str) -> None:
+    """Export spans over OTLP/HTTP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set; OpenTelemetry's own variables do the rest.
+
+    `OTEL_TRACES_SAMPLER=parentbased_traceidratio` and its `…_ARG` decide how many. Needs the extra `telemetry`.
+    """
+    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return
+    # Only here: the SDK takes a quarter of a second to import.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider = TracerProvider(resource=Resource.create({"service.name": f"portal-{service}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    start_tracing(provider)
+
+
+def start_tracing(provider: trace.TracerProvider) -> None:
+    """Record spans with `provider` from now on."""
+    global _tracing  # noqa: PLW0603 - set once, when the process starts
+    trace.set_tracer_provider(provider)
+    _tracing = True
+
+
+@contextmanager
+def span(name: str, parent: str | None) -> Iterator[None]:
+    """A span of the trace that `parent`, a W3C traceparent, names; nothing at all while tracing is off."""
+    if not _tracing:
+        yield
+        return
+    context = _propagator.extract({"traceparent": parent}) if parent else None
+    with trace.get_tracer("portal").start_as_current_span(name, context=context):
+        yield
+
+
 def traceparent() -> str | None:
     """The W3C trace context of the running span, if somebody configured tracing."""
+    if not _tracing:
+        return None
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get("traceparent")
