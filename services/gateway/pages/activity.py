@@ -39,11 +39,11 @@ _HAPPENED: dict[str, tuple[str, str]] = {
     "todos.todo.done": (_("To-do done: %(title)s"), "good"),
     "todos.todo.reopened": (_("To-do open again: %(title)s"), ""),
     "todos.todo.cancelled": (_("To-do not needed any more: %(title)s"), ""),
-    "notifications.mail.accepted": (_("%(template)s delivered to %(recipient)s"), "good"),
+    "notifications.mail.accepted": (_("%(template)s sent to %(recipient)s"), "good"),
     "notifications.mail.failed": (_("%(template)s to %(recipient)s failed"), "bad"),
     "notifications.mail.bounced": (_("%(template)s to %(recipient)s came back"), "bad"),
     "notifications.mail.dropped": (_("%(template)s was not needed any more"), ""),
-    "notifications.mail.in_doubt": (_("%(template)s to %(recipient)s perhaps delivered"), ""),
+    "notifications.mail.in_doubt": (_("%(template)s perhaps sent to %(recipient)s"), ""),
 }
 
 # Why it happened, when another event caused it.

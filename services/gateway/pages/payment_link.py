@@ -93,7 +93,8 @@ def lines_of(form: Form, currency: str, reader: Reader) -> list[dict[str, Any]]:
         return None
 
     for number, typed in form.numbered("lines"):
-        words, quantity, price = (typed.get(part, "") for part in ("description", "quantity", "unit_amount"))
+        parts = ("description", "quantity", "unit_amount", "tax_rate")
+        words, quantity, price, tax = (typed.get(part, "") for part in parts)
         if not words and not price:
             continue
         at = f"lines.{number}"
@@ -104,6 +105,10 @@ def lines_of(form: Form, currency: str, reader: Reader) -> list[dict[str, Any]]:
                 "unit_amount": parsed(
                     f"{at}.unit_amount",
                     lambda text=price: amounts.minor_units(text, currency, reader.locale),  # type: ignore[misc]  # likewise
+                ),
+                "tax_rate": parsed(
+                    f"{at}.tax_rate",
+                    lambda text=tax: amounts.number(text or "0", reader.locale),  # type: ignore[misc]  # likewise
                 ),
             }
         )
