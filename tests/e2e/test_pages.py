@@ -67,8 +67,9 @@ def _violations(page: Page, *rules: str) -> list[str]:
 def _wider_than_the_screen(page: Page) -> list[str]:
     return page.evaluate(  # type: ignore[no-any-return]  # what the script returns
         """() => document.documentElement.scrollWidth <= innerWidth ? [] :
-           [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
-           .slice(0, 3).map(e => e.outerHTML.slice(0, 160))"""
+           [`${document.documentElement.scrollWidth} pixels wide`, ...[...document.querySelectorAll('body *')]
+           .filter(e => e.getBoundingClientRect().right > innerWidth + 1 || e.getBoundingClientRect().left < -1)
+           .slice(0, 3).map(e => e.outerHTML.slice(0, 160))]"""
     )
 
 
