@@ -33,6 +33,16 @@ class Unconfirmed(Exception):  # noqa: N818 - the same
     """It was sent, and the connection ended before the broker's word. It may or may not have arrived."""
 
 
+def cancelled_by_us() -> bool:
+    """Whether somebody ends the running task.
+
+    aiormq also cancels its own futures when a connection breaks under them: such a CancelledError says that the
+    connection is lost, and a task that took it for its end would never come back.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Link:
     """One connection that comes back by itself. `on_reply` gets the replies to requests sent from here."""
 
@@ -95,7 +105,10 @@ class Link:
                 log.info("Connected to the broker.", extra={"link": self.name})
                 await asyncio.wait({closing})
                 log.warning("The connection to the broker was lost.", extra={"link": self.name})
-            except (aiormq.AMQPError, OSError, TimeoutError) as refused:
+            except (Exception, asyncio.CancelledError) as refused:
+                # Whatever a broken connection raises: a keeper that ends leaves a service that answers nobody.
+                if cancelled_by_us():
+                    raise
                 log.warning("The broker cannot be reached.", extra={"link": self.name, "error": repr(refused)})
             finally:
                 self._ready.clear()
@@ -149,8 +162,7 @@ class Link:
         except aiormq.exceptions.DeliveryError as refused:
             raise BrokerUnavailable("The broker refused the message.") from refused
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if cancelled_by_us():
                 raise
             raise Unconfirmed("The connection ended before the broker confirmed.") from None
         except (aiormq.AMQPError, ConnectionError, OSError, RuntimeError) as cut:
@@ -164,7 +176,9 @@ class Link:
         properties.user_id = self.user
         try:
             await channel.basic_publish(body, exchange="", routing_key=routing_key, properties=properties, wait=False)
-        except (aiormq.AMQPError, ConnectionError, OSError, RuntimeError) as cut:
+        except (aiormq.AMQPError, ConnectionError, OSError, RuntimeError, asyncio.CancelledError) as cut:
+            if cancelled_by_us():
+                raise
             raise Unconfirmed("The connection ended while replying.") from cut
 
     async def consumers(self, queue: str) -> int:
@@ -178,7 +192,9 @@ class Link:
             declared = await probe.queue_declare(queue, passive=True)
         except aiormq.exceptions.ChannelNotFoundEntity:
             return 0
-        except (aiormq.AMQPError, ConnectionError, OSError, RuntimeError) as cut:
+        except (aiormq.AMQPError, ConnectionError, OSError, RuntimeError, asyncio.CancelledError) as cut:
+            if cancelled_by_us():
+                raise
             raise BrokerUnavailable("The broker went away.") from cut
         # Put back only after its answer: a channel whose caller gave up would mistake the late answer for the next one.
         self._probe = probe

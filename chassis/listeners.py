@@ -16,6 +16,7 @@ from typing import Any
 import aiormq
 from pydantic import ValidationError
 
+from chassis.amqp import cancelled_by_us
 from chassis.copies import Change, Seen, caused_by, change_of, noun_of, seen_in, upsert
 from chassis.database import Database, Tx, system_cause, transient
 from chassis.deliveries import Delivery, Fate, Poison
@@ -116,6 +117,14 @@ class FollowerListener:
                 batch.append(self.queue.get_nowait())
             try:
                 await asyncio.shield(asyncio.ensure_future(self._batch(batch)))
+            except (Exception, asyncio.CancelledError):
+                # A follower that ends here would leave its copy behind for ever. States may be applied twice.
+                if cancelled_by_us():
+                    raise
+                log.exception("A batch crashed and is taken again.", extra={"noun": self.noun})
+                for one in batch:
+                    self.queue.put_nowait(one)
+                await asyncio.sleep(1)
             finally:
                 self._running = False
 

@@ -19,6 +19,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from chassis import deadletters, health, schedules
+from chassis.amqp import cancelled_by_us
 from chassis.clock import Clock
 from chassis.consumers import Consumers
 from chassis.database import Cause, Database, Tx, system_cause
@@ -139,7 +140,9 @@ class Runtime:
             started = asyncio.get_running_loop().time()
             try:
                 return await work()
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                if cancelled_by_us():
+                    raise
                 log.exception("A task crashed and is started again.", extra={"task": name})
             if asyncio.get_running_loop().time() - started > 60:
                 pause = 0.2
