@@ -50,10 +50,10 @@ endif
 
 ifneq ($(wildcard tests/chaos/test_*.py),)
 TARGETS += chaos
-help_chaos := The fault tests alone: real processes, real kill -9.
+help_chaos := Every fault there is, on real processes under load, then the books. SEED=7 plays it again; SECONDS=30 dies less.
 chaos: $(READY)
 	@$(BIN)/python -m local.install --tests
-	@$(BIN)/python -m pytest tests/chaos $(ARGS)
+	@CHAOS=full SEED=$(SEED) SECONDS_OF_POINTS=$(SECONDS) $(BIN)/python -m pytest tests/chaos $(ARGS)
 endif
 
 ifneq ($(wildcard bench/__main__.py),)

@@ -1,0 +1,232 @@
+"""Load through the public API, and the client's own record of every command that was acknowledged."""
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local.mailbox.store import Store
+from local.portal_client import ApiError, Json, Portal, token_in
+from tests.chaos.plant import ADMIN, Plant
+
+CARD, DECLINED = "4242424242424242", "4000000000000002"
+PATIENCE = 150.0
+RESEND_AFTER = 25.0
+"""So long somebody waits for an invitation before the merchant sends another: one in doubt is never sent by itself."""
+
+
+@dataclass
+class Record:
+    """What clients were told, and what they saw fail. Appended to from several threads."""
+
+    acknowledged: list[tuple[str, str]] = field(default_factory=list)
+    """(what, id) of every command that was answered with success."""
+    failed: list[tuple[float, str]] = field(default_factory=list)
+    """(when, what) of every request that was not; a command is then repeated with its own key."""
+    unanswered: list[str] = field(default_factory=list)
+    """Commands that nobody acknowledged although everything was healed."""
+    broken: list[str] = field(default_factory=list)
+    """Customers' journeys that ended with a surprise."""
+    paid: set[str] = field(default_factory=set)
+    """Invoices whose payment the hosted page confirmed."""
+
+    def tell(self, what: str, id_: str) -> None:
+        self.acknowledged.append((what, id_))
+
+
+class Customer:
+    """One customer's journey, step by step, each command repeated with the same key until it is acknowledged."""
+
+    def __init__(self, plant: Plant, admin: Portal, record: Record, rng: random.Random) -> None:
+        self.plant, self.admin, self.record, self.rng = plant, admin, record, rng
+        self.mark = f"{rng.getrandbits(48):012x}"
+        self.email = f"customer.{self.mark}@example.com"
+        self.me = Portal(plant.gateway)
+        self.customer: Json = {}
+
+    def insist(self, what: str, call: Callable[[str], Any], fine: tuple[int, ...] = ()) -> Any:
+        """Call with one key until it succeeds. A refusal in `fine` ends it with None."""
+        key = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return call(key)
+            except ApiError as refused:
+                if refused.status in fine:
+                    return None
+                # 404: the read model of the replica that answers may not have heard of it yet.
+                if refused.status < 500 and refused.status not in (401, 404, 409, 429):
+                    raise
+                why = f"{what}: {refused}"
+            except httpx.HTTPError as cut:
+                why = f"{what}: {cut!r}"
+            self.record.failed.append((time.monotonic(), why))
+            if time.monotonic() > end:
+                self.record.unanswered.append(why)
+                raise TimeoutError(why)
+            time.sleep(self.rng.uniform(0.1, 0.3))
+
+    def sign_up(self) -> None:
+        """The merchant adds and invites; the customer accepts."""
+        body = {"name": f"Customer {self.mark}", "email": self.email}
+        self.customer = self.insist("customer", lambda key: self.admin.call("POST", "/customers", body, key=key))
+        self.record.tell("customer", self.customer["id"])
+        path = f"/customers/{self.customer['id']}/invitations"
+        invited = self.insist("invitation", lambda key: self.admin.call("POST", path, {}, key=key))
+        self.record.tell("invitation", invited["id"])
+        while self.me.token is None:
+            self._accept()
+        self.record.tell("contact", self.customer["id"])
+
+    def _accept(self) -> None:
+        """Use the newest link; when none comes or it is no longer good, a merchant invites again."""
+        token = self._mailed_token()
+        session = None
+        if token is not None:
+            body = {"token": token, "name": f"Customer {self.mark}", "password": f"correct horse {self.mark}"}
+            call = lambda key: self.me.call("POST", "/invitations/accept", body, key=key)  # noqa: E731 - one use
+            session = self.insist("acceptance", call, fine=(410,))
+        if session is not None:
+            self.me.token = session["token"]
+            return
+        path = f"/customers/{self.customer['id']}/invitations"
+        again = self.insist("invitation", lambda key: self.admin.call("POST", path, {}, key=key))
+        self.record.tell("invitation", again["id"])
+
+    def _mailed_token(self) -> str | None:
+        store = Store(self.plant.folder / "mails")
+        end = time.monotonic() + RESEND_AFTER
+        while time.monotonic() < end:
+            for mail in store.all(self.email):
+                for link in mail.links:
+                    if "/invitations/" in link:
+                        return token_in(link)
+            time.sleep(0.1)
+        return None
+
+    def link(self, *, send_email: bool) -> Json:
+        """The merchant makes a payment link."""
+        line = {"description": "Coffee", "quantity": "1", "unit_amount": self.rng.randrange(100, 90_000)}
+        due = (datetime.now(UTC).date() + timedelta(days=14)).isoformat()
+        body = {"kind": "one_time", "currency": "EUR", "lines": [line], "due_on": due, "send_email": send_email}
+        path = f"/customers/{self.customer['id']}/payment-links"
+        invoice: Json = self.insist("invoice", lambda key: self.admin.call("POST", path, body, key=key))
+        self.record.tell("invoice", invoice["id"])
+        return invoice
+
+    def pay(self, invoice: Json, *, decline_first: bool = False) -> None:
+        """Press Pay until there is a checkout, then pay it on the hosted page as a browser does."""
+        path = f"/invoices/{invoice['id']}/pay"
+        opened = self.insist("pay", lambda key: self.me.call("POST", path, {}, key=key))
+        session = opened["checkout_url"].rstrip("/").rsplit("/", 1)[-1].split("?")[0].split("#")[0]
+        self.record.tell("checkout", session)
+        for card in [DECLINED, CARD] if decline_first else [CARD]:
+            self.at_hosted_page(session, card)
+        self.record.paid.add(str(invoice["id"]))
+
+    def at_hosted_page(self, session: str, card: str) -> None:
+        """Give the card until the page has taken it or says that it did before."""
+        url = f"{self.plant.stripe}/_sandbox/sessions/{session}/pay"
+        end = time.monotonic() + PATIENCE
+        while True:
+            with suppress(httpx.HTTPError):
+                answer = httpx.post(url, json={"card": card}, timeout=20)
+                if answer.status_code in (200, 409):
+                    return
+            if time.monotonic() > end:
+                raise TimeoutError("the hosted page did not answer")
+            time.sleep(0.2)
+
+    def todos(self) -> None:
+        """One of the customer's own, completed; one that the merchant assigns."""
+        body = {"customer_id": self.customer["id"], "title": f"Own {self.mark}"}
+        mine = self.insist("to-do", lambda key: self.me.call("POST", "/todos", body, key=key))
+        self.record.tell("todo", mine["id"])
+        given = body | {"title": f"Assigned {self.mark}"}
+        assigned = self.insist("to-do", lambda key: self.admin.call("POST", "/todos", given, key=key))
+        self.record.tell("todo", assigned["id"])
+        path = f"/todos/{mine['id']}"
+        self.insist("done", lambda key: self.me.call("PATCH", path, {"status": "done"}, key=key))
+        self.record.tell("todo done", mine["id"])
+
+
+class Load:
+    """Several customers at once until told to stop; each journey is finished."""
+
+    def __init__(self, plant: Plant, seed: int, *, at_once: int = 2) -> None:
+        self.plant = plant
+        self.record = Record()
+        self.journeys = 0
+        self._going = threading.Event()
+        self._seed = seed
+        self.admin = Portal(plant.gateway)
+        self._threads = [
+            threading.Thread(
+                target=self._run, args=(random.Random(f"{seed} {number}"),), name=f"load-{number}", daemon=True
+            )
+            for number in range(at_once)
+        ]
+
+    def start(self) -> None:
+        """Sign the merchant in, then begin."""
+        end = time.monotonic() + PATIENCE
+        while self.admin.token is None:
+            try:
+                self.admin.sign_in(**ADMIN)
+            except (ApiError, httpx.HTTPError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+        self._going.set()
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, rng: random.Random) -> None:
+        while self._going.is_set():
+            customer = Customer(self.plant, self.admin, self.record, rng)
+            try:
+                self.journey(customer, rng)
+                self.journeys += 1
+            except Exception as surprise:  # noqa: BLE001 - told at the end as a broken journey
+                self.record.broken.append(f"{customer.email}: {surprise!r}")
+                time.sleep(0.5)
+
+    def journey(self, customer: Customer, rng: random.Random) -> None:
+        """The story, shuffled a little; cut short once the load is to stop."""
+        customer.sign_up()
+        first = customer.link(send_email=True)
+        customer.pay(first, decline_first=rng.random() < 0.3)
+        for _ in range(3):
+            if not self._going.is_set():
+                return
+            customer.todos()
+            invoice = customer.link(send_email=rng.random() < 0.5)
+            if rng.random() < 0.8:
+                customer.pay(invoice)
+
+    def give_up(self) -> None:
+        """Begin nothing new; do not wait."""
+        self._going.clear()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether every journey has ended."""
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def stop(self) -> None:
+        """Begin nothing new and wait for what is under way, tending the plant."""
+        self._going.clear()
+        self.plant.until("the load to finish", lambda: self.stopped, PATIENCE + 30)
+
+
+def mails(folder: Path) -> list[Any]:
+    """Every mail that the mailbox keeps, read from its files."""
+    return Store(folder).all()

@@ -1,0 +1,96 @@
+"""Every external effect has a kill point: read from the wiring of the services and from who imports what."""
+
+import ast
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from chassis.service import Service
+from contracts.message import SERVICES
+from local.folder import ROOT
+from tests.chaos import points
+
+OUTSIDE = {"aio_pika", "aiohttp", "aiormq", "aiosmtplib", "asyncpg", "faststream", "httpx", "psycopg", "requests"}
+OUTSIDE |= {"smtplib", "socket", "stripe", "urllib.request", "urllib3", "yoyo"}
+
+WRAPPED = {
+    # What run_service.py puts its hands on, or what imports names and types alone. A new line here needs a new point.
+    "chassis/amqp.py": "Link.publish, Link.publish_fast",
+    "chassis/consumers.py": "IncomingMessage.ack",
+    "chassis/database.py": "Database.transaction and its four statements",
+    "chassis/deadletters.py": "an operator's tool, run by hand",
+    "chassis/deliveries.py": "publishes through Link, acks by IncomingMessage",
+    "chassis/health.py": "names asyncpg's errors",
+    "chassis/listeners.py": "names aiormq's errors",
+    "chassis/migrations.py": "before a service serves",
+    "chassis/outbox.py": "publishes through Link; its DELETE follows the point after-publish",
+    "chassis/rpc.py": "asks through Link",
+    "chassis/service.py": "names asyncpg's errors",
+    "chassis/testing.py": "tests alone",
+    "chassis/topology.py": "names aiormq's types",
+    "services/billing/stripe_gateway": "HTTPXClient.request_async",
+    "services/gateway/api/errors.py": "names asyncpg's errors",
+    "services/gateway/commands.py": "names asyncpg's errors",
+    "services/gateway/live.py": "listens only",
+    "services/identity/store/customers.py": "names asyncpg's errors",
+    "services/notifications/mailer.py": "Mailer._envelope, _body",
+}
+
+
+@pytest.fixture(params=SERVICES)
+def wiring(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Service:
+    for name, value in {
+        "PORTAL_DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
+        "PORTAL_AMQP_URL": "amqp://nobody@127.0.0.1/none",
+        "PORTAL_SECRET_KEY": "k" * 32,
+        "STRIPE_SECRET_KEY": "sk_test_none",
+        "STRIPE_WEBHOOK_SECRET": "whsec_none",
+    }.items():
+        monkeypatch.setenv(name, value)
+    built: Service = import_module(f"services.{request.param}.app").build()
+    return built
+
+
+def test_every_handler_of_every_service_has_a_point_before_and_after_its_effects(wiring: Service) -> None:
+    wired = points.wired(wiring)
+    handlers = [request.queue() for request in wiring.commands]
+    for queue in handlers:
+        for point in (
+            f"before-commit:{queue}#1",
+            f"after-commit:{queue}#1",
+            f"before-reply:{queue}",
+            f"after-ack:{queue}",
+        ):
+            assert f"{wiring.name}:{point}" in wired
+    assert len(wired) >= 6 * len(wiring.commands) + 4 * (len(wiring.follows) + len(wiring.facts)) + 2 * len(
+        wiring.schedules
+    )
+    assert {point.replace(":before-", ":after-") for point in wired} <= wired
+
+
+def test_nothing_reaches_outside_except_where_a_point_is() -> None:
+    found = {name for path in sorted(_sources()) if (name := _room(path)) and _imports(path) & OUTSIDE}
+    assert found <= WRAPPED.keys(), f"{sorted(found - WRAPPED.keys())} reach outside without a kill point"
+
+
+def _sources() -> Iterator[Path]:
+    for room in ("chassis", "services"):
+        yield from (ROOT / room).rglob("*.py")
+
+
+def _room(path: Path) -> str:
+    name = path.relative_to(ROOT).as_posix()
+    return next((room for room in WRAPPED if name.startswith(f"{room}/")), name)
+
+
+def _imports(path: Path) -> set[str]:
+    """Whole and top names of everything that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names | {name.partition(".")[0] for name in names}
