@@ -98,6 +98,8 @@ class RpcClient:
             raise OutcomeUnknown("No answer came in time. It may be sent again.") from unknown
         finally:
             self._waiting.pop(correlation, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # seen, also when the publish failed first
         self._answered_at[queue] = time.monotonic()
         return read_reply(type(request), message.header.properties, message.body)
 

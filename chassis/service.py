@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import asyncpg
@@ -97,6 +98,7 @@ class Runtime:
         self.answerer = Answerer(self.db, self.settings.secret_key, service.commands, questions)
         self.consumers = Consumers(self)
         self.draining = False
+        self.when_draining: list[Callable[[], None]] = []
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -148,6 +150,12 @@ class Runtime:
                 pause = 0.2
             await asyncio.sleep(pause)
             pause = min(pause * 2, 10.0)
+
+    def begin_drain(self) -> None:
+        """Say that the end has begun. Called in a signal's handler, so what it calls must be safe there."""
+        self.draining = True
+        for tell in self.when_draining:
+            tell()
 
     async def stop(self) -> None:
         """Stop taking, finish what was taken, then close: consumers first, the outbox' relay and the pool last."""
@@ -232,10 +240,23 @@ def _serve(service: Service) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # Open event streams end when we do.
+        # For a client that does not take its answer.
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run()
+    _Server(config, runtime).run()
+
+
+class _Server(uvicorn.Server):
+    """Tells the runtime of the signal at once: uvicorn waits for open responses first, and a stream has no end."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+        super().__init__(config)
+        self._runtime = runtime
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Uvicorn's own handler of SIGINT and SIGTERM, after ours."""
+        self._runtime.begin_drain()
+        super().handle_exit(sig, frame)
 
 
 async def _command(service: Service, task: str, arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -47,9 +48,10 @@ class Stream:
             event = message("resync", {"reason": "overflow"})
         self.queue.put_nowait(event)
 
-    def end(self) -> None:
+    def end(self, reason: str) -> None:
         """Let the stream say goodbye and close, whatever else still waits."""
         self._clear()
+        self.queue.put_nowait(message("end", {"reason": reason}))
         self.queue.put_nowait(None)
 
     def _clear(self) -> None:
@@ -66,6 +68,7 @@ class Hub:
 
     async def listen(self, runtime: Runtime) -> None:
         """A worker: keep one connection that LISTENs; after each gap every stream fetches anew."""
+        runtime.when_draining.append(partial(asyncio.get_running_loop().call_soon_threadsafe, self.end))
         while True:
             try:
                 connection: asyncpg.Connection[Any] = await asyncpg.connect(runtime.settings.database_url)
@@ -85,6 +88,11 @@ class Hub:
                 log.warning("Live changes are not heard until the database is back.", extra={"error": repr(lost)})
                 await asyncio.sleep(0.5)
 
+    def end(self) -> None:
+        """Close every stream: this process is about to go, and browsers come back to another one by themselves."""
+        for stream in list(self.streams):
+            stream.end("restart")
+
     def resync(self, reason: str) -> None:
         """Tell every stream that it may have missed something."""
         for stream in self.streams:
@@ -100,7 +108,7 @@ class Hub:
     def _ended(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         for stream in self.streams:
             if str(stream.session_id) == str(payload):
-                stream.end()
+                stream.end("session")
 
 
 def parse(payload: str) -> Change:
@@ -130,9 +138,11 @@ async def _events(hub: Hub, stream: Stream, holds: Callable[[], Any]) -> AsyncIt
                 async with asyncio.timeout(HEARTBEAT):
                     event = await stream.queue.get()
             except TimeoutError:
-                event = b": still here\n\n" if await holds() else None
+                if not await holds():
+                    yield message("end", {"reason": "session"})
+                    return
+                event = b": still here\n\n"
             if event is None:
-                yield message("end", {"reason": "session"})
                 return
             yield event
     finally:
@@ -154,7 +164,7 @@ def _respond(events: AsyncIterator[bytes]) -> StreamingResponse:
     responses={
         200: {
             "description": "Server-sent events. *change* `{noun, id}`: fetch that thing again if you show it. *resync*: "
-            "fetch everything again (sent first, and when changes were missed). *end*: the session is over.",
+            "fetch everything again (sent first, and when changes were missed). *end*: the session is over, or (`restart`) connect again.",
             "content": {
                 "text/event-stream": {
                     "schema": {"type": "string"},

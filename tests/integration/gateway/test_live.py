@@ -303,3 +303,12 @@ async def test_a_closed_page_leaves_nothing_behind(served: Served) -> None:
     async with served.listening(token):
         assert len(served.hub.streams) == 1
     await eventually(lambda: not served.hub.streams)
+
+
+async def test_a_process_that_is_told_to_go_lets_its_streams_go_at_once(served: Served) -> None:
+    world = served.world
+    token = await world.sign_in(await world.contact(await world.customer(await world.merchant())))
+    async with served.listening(token) as listener:
+        world.h.runtime.begin_drain()
+        assert await listener.until(lambda it: it.ended) < 1
+        assert listener.heard[-1] == ("end", {"reason": "restart"})
