@@ -98,7 +98,7 @@ class Runtime:
         self.answerer = Answerer(self.db, self.settings.secret_key, service.commands, questions)
         self.consumers = Consumers(self)
         self.draining = False
-        self.when_draining: list[Callable[[], None]] = []
+        self.when_draining: list[Callable[[], object]] = []
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
