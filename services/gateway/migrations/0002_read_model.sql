@@ -145,7 +145,7 @@ CREATE FUNCTION accounts_of(person uuid)
     UNION ALL
     SELECT c.customer_id, 'customer', k.name, c.role, c.merchant_id, b.state->>'name'
     FROM copy_contact AS c
-    JOIN copy_customer AS k ON k.id = c.customer_id AND NOT k.deleted AND k.portal_access <> 'disabled'
+    JOIN copy_customer AS k ON k.id = c.customer_id AND NOT k.deleted AND NOT k.archived AND k.portal_access <> 'disabled'
     JOIN copy_merchant AS b ON b.id = c.merchant_id AND NOT b.deleted
     WHERE c.person_id = person AND NOT c.deleted AND c.active
 $$;

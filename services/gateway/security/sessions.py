@@ -259,7 +259,7 @@ async def revoke_session(db: Statements, session: Session, session_id: UUID) -> 
 
 
 async def end_lost_sessions(tx: Statements, events: Iterable[EventEnvelope]) -> None:
-    """End the sessions of whoever these events shut out: a member or contact gone, a customer's portal closed.
+    """End the sessions of whoever these events shut out: a member or contact gone, a customer archived or disabled.
 
     Called after the copies were upserted: what they say now decides, in whatever order events came. A trigger tells the
     sessions' streams.
@@ -272,7 +272,9 @@ async def end_lost_sessions(tx: Statements, events: Iterable[EventEnvelope]) -> 
                 lost = (event.merchantid, UUID(state["person_id"]))
             case "identity.contact" if state.get("deleted") or not state.get("active"):
                 lost = (UUID(state["customer_id"]), UUID(state["person_id"]))
-            case "identity.customer" if state.get("deleted") or state.get("portal_access") == "disabled":
+            case "identity.customer" if (
+                state.get("deleted") or state.get("archived") or state.get("portal_access") == "disabled"
+            ):
                 lost = (UUID(event.subject), None)
             case _:
                 continue

@@ -84,6 +84,19 @@ async def test_a_customer_whose_portal_is_disabled_shuts_every_contact_out(world
     assert [await status(world, token) for token in tokens] == [401, 401]
 
 
+async def test_an_archived_customer_shuts_every_contact_out_and_is_no_account_of_theirs(world: World) -> None:
+    merchant = await world.merchant()
+    kept, archived = await world.customer(merchant, "Alpha"), await world.customer(merchant, "Beta")
+    person = await world.person("Ada", f"{new_id()}@example.com")
+    contact = await world.contact(archived, person)
+    token = await world.sign_in(contact)
+    await world.contact(kept, person)
+    await world.hear(CustomerChanged(state=archived.model_copy(update={"archived": True})))
+    assert await status(world, token) == 401
+    assert await world.h.db.fetchval("SELECT count(*) FROM session WHERE person_id = $1", person.id) == 0
+    assert [account.id for account in await world.accounts(person.id)] == [kept.id]
+
+
 async def test_news_that_is_older_than_what_is_known_ends_nothing(world: World) -> None:
     customer = await world.customer(await world.merchant())
     contact = await world.contact(customer)
