@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -12,7 +14,23 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 if TYPE_CHECKING:
     from chassis.service import Runtime
 
+log = logging.getLogger("portal.health")
+
 PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+_FORWARDED = (b"x-forwarded-for", b"forwarded")
+
+
+def from_nearby(scope: Any) -> bool:
+    """Whether a request comes from this machine or a private network, and not through a proxy.
+
+    A public door stands open to strangers, and what we are short of is none of their business.
+    """
+    if any(name in _FORWARDED for name, _ in scope["headers"]):
+        return False
+    try:
+        return ipaddress.ip_address((scope["client"] or ("",))[0]).is_private
+    except ValueError:
+        return False
 
 
 async def readiness(runtime: Runtime) -> dict[str, str]:
@@ -22,7 +40,8 @@ async def readiness(runtime: Runtime) -> dict[str, str]:
         async with asyncio.timeout(2):
             await runtime.db.fetchval("SELECT 1")
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as down:
-        wrong["database"] = repr(down)
+        log.warning("The database does not answer.", extra={"error": repr(down)})
+        wrong["database"] = "It does not answer."
     if not runtime.rpc.link.connected:
         wrong["broker"] = "No connection to publish on."
     elif await runtime.rpc.link.is_blocked():

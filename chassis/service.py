@@ -176,7 +176,7 @@ def application(runtime: Runtime) -> Asgi:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(runtime, receive, send)
-        elif scope["type"] == "http" and scope["path"] in health.PATHS:
+        elif scope["type"] == "http" and scope["path"] in health.PATHS and (inner is None or health.from_nearby(scope)):
             status, content_type, body = await health.answer(runtime, scope["path"])
             headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -240,6 +240,8 @@ def _serve(service: Service) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(service.settings.trusted_proxies),
+        forwarded_allow_ips=service.settings.trusted_proxies or None,
         # For a client that does not take its answer.
         timeout_graceful_shutdown=3,
     )

@@ -14,7 +14,8 @@ from contracts.message import Service
 class ServiceSettings(BaseSettings):
     """Environment variables `PORTAL_…`. Those of one service alone carry its name: `PORTAL_BILLING_DATABASE_URL`.
 
-    `broker_users` says which broker user each service signs in as, `billing=portal_billing,…`; by default every service
+    `trusted_proxies`, addresses or networks with commas between, are those whose `X-Forwarded-For` is believed: without it
+    everybody behind a proxy shares the proxy's address, and so its limits. `broker_users` says which broker user each service signs in as, `billing=portal_billing,…`; by default every service
     is `portal_<name>`, unless this service's own URL names another user: then all are taken to share that one.
     """
 
@@ -28,6 +29,7 @@ class ServiceSettings(BaseSettings):
     http_port: int | None = None
     health_port: int = 0
     log_level: str = "INFO"
+    trusted_proxies: str = ""
     broker_users: str = ""
     pool_size: int = Field(default=10, ge=2, le=100)
     pick_up_seconds: float = Field(default=0.25, gt=0, description="How long the polling fallback of LISTEN waits.")

@@ -131,6 +131,8 @@ class Story:
             pdf = self.first.call("GET", f"/invoices/{self.mailed['id']}/{name}")
             expect(isinstance(pdf, bytes) and pdf.startswith(b"%PDF-"), f"{name} is no PDF")
         self._until("the to-do to close", lambda: len(self._bills("done")) == 1)
+        expect(took <= 1, f"the page was told after {took:.2f} s, a second is promised")
+        expect(str(self.mailed["number"]) in self._console(), "the console's home does not show the payment")
         seen = self._invoice(self.admin, self.mailed)
         expect(
             seen["status"] == "paid" and seen["amount_paid"] == self.mailed["total"],
@@ -162,6 +164,13 @@ class Story:
         return "own one written, assigned one completed"
 
     # --- helpers ------------------------------------------------------------------------------------------------------
+
+    def _console(self) -> str:
+        """The console's home page, signed in as a browser would."""
+        with httpx.Client(base_url=self.gateway, timeout=10, follow_redirects=True) as browser:
+            page = browser.get("/sign-in").text
+            hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page))
+            return browser.post("/sign-in", data=hidden | self.admin_credentials).text
 
     def _customer(self, name: str, email: str) -> Json:
         made: Json = self.admin.call("POST", "/customers", {"name": name, "email": email})

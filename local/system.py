@@ -142,6 +142,10 @@ class System:
         return children
 
     def environment(self, service: str) -> dict[str, str]:
+        """The environment of a service's process, apart from its port."""
+        return self._outside | self.variables(service)
+
+    def variables(self, service: str) -> dict[str, str]:
         """All that a service reads, apart from its port."""
         variables = {
             f"PORTAL_{service.upper()}_DATABASE_URL": self.database_url(service),
@@ -158,7 +162,7 @@ class System:
         base = redirected or self.stripe_url
         if base:
             variables["STRIPE_API_BASE"] = base
-        return self._outside | variables
+        return variables
 
     def database_url(self, service: str) -> str:
         """Where a service's database is."""

@@ -94,6 +94,7 @@ class Run:
         self._state_name = system.folder.state.name
         self._tell_state()
         (system.folder.path / _STARTING).unlink(missing_ok=True)
+        system.folder.keep("environments.json", {service: system.variables(service) for service in SERVICES})
         self._say_where()
 
     async def _services(self) -> None:

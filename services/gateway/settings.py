@@ -46,10 +46,8 @@ class Settings(ServiceSettings):
     @property
     def checkout_origins(self) -> tuple[str, ...]:
         """Where a form's POST may lead after our redirect: the hosted payment page."""
-        if not self.stripe_api_base:
-            return (HOSTED_CHECKOUT,)
         base = urlsplit(self.stripe_api_base)
-        return (f"{base.scheme}://{base.netloc}",)
+        return (HOSTED_CHECKOUT, f"{base.scheme}://{base.netloc}") if base.netloc else (HOSTED_CHECKOUT,)
 
 
 def _is_loopback(host: str) -> bool:

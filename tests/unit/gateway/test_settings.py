@@ -53,7 +53,7 @@ def test_a_form_may_lead_to_stripes_page_or_to_the_sandbox_that_stands_in_for_it
     monkeypatch.delenv("STRIPE_API_BASE", raising=False)
     assert settings().checkout_origins == ("https://checkout.stripe.com",)
     monkeypatch.setenv("STRIPE_API_BASE", "http://127.0.0.1:8020/v1")
-    assert settings().checkout_origins == ("http://127.0.0.1:8020",)
+    assert settings().checkout_origins == ("https://checkout.stripe.com", "http://127.0.0.1:8020")
 
 
 def test_origins_are_read_from_a_list_with_commas() -> None:

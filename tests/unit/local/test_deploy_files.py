@@ -26,9 +26,9 @@ DEFINITIONS: dict[str, Any] = json.loads((ROOT / "deploy" / "rabbitmq" / "defini
 
 
 def environment(part: str) -> dict[str, str]:
-    """What the container gets when nobody sets anything: `${NAME:-default}` is its default."""
+    """What the container gets when nobody sets anything: `${NAME:-default}`, or without the colon, is its default."""
     given: dict[str, str] = PARTS[part]["environment"]
-    return {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in given.items()}
+    return {name: re.sub(r"\$\{\w+:?-(.*)\}", r"\1", value) for name, value in given.items()}
 
 
 def settings_class(service: str) -> type[ServiceSettings]:
@@ -97,7 +97,7 @@ def test_everything_says_whether_it_is_well_and_is_waited_for() -> None:
     for name, part in PARTS.items():
         if name in SERVICES:
             assert {"postgres", "rabbitmq"} <= set(part["depends_on"])
-            assert all(wait == {"condition": "service_healthy"} for wait in part["depends_on"].values())
+            assert all(wait["condition"] == "service_healthy" for wait in part["depends_on"].values())
         else:
             assert part["healthcheck"]["test"][0] == "CMD"
     assert "HEALTHCHECK" in DOCKERFILE.partition("AS service")[2]
@@ -144,3 +144,10 @@ def test_what_images_copy_reaches_the_builder() -> None:
     for source in copied:
         assert (ROOT / source.replace("${SERVICE}", "billing")).exists()
         assert f"!{source.split('/')[0]}\n" in ignored
+
+
+def test_with_a_stripe_account_of_ones_own_nothing_leads_to_the_sandbox() -> None:
+    """`STRIPE_API_BASE=` empty must count: `${NAME:-default}` would put the sandbox back."""
+    for part in ("gateway", "billing"):
+        assert PARTS[part]["environment"]["STRIPE_API_BASE"].startswith("${STRIPE_API_BASE-")
+    assert PARTS["billing"]["depends_on"]["stripe"]["required"] is False
