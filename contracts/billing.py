@@ -335,6 +335,12 @@ class InvoiceNotPayable(Problem):
     title = "This invoice cannot be paid now."
 
 
+class AmountNotChargeable(InvoiceNotPayable):
+    """No card can be charged this amount: Stripe has a minimum and a maximum per currency. Trying again is in vain."""
+
+    title = "This amount cannot be paid by card."
+
+
 class PayLinkNotUsable(Problem):
     """A payment link is dead: member `why` is *revoked*, *expired*, *replaced* or *unknown*."""
 
@@ -430,7 +436,7 @@ class StartInvoicePayment(Command[CheckoutStarted]):
 
     The actor is a contact of the invoice's customer, or *public*: whoever holds the pay link, then `link_token_sha256`
     must be the invoice's. `return_path` is where the browser comes back to, relative to the portal's public address.
-    Refusals: InvoiceAlreadyPaid, InvoiceNotPayable, PayLinkNotUsable, PaymentsUnavailable, NotFound.
+    Refusals: InvoiceAlreadyPaid, InvoiceNotPayable, AmountNotChargeable, PayLinkNotUsable, PaymentsUnavailable, NotFound.
     """
 
     invoice_id: InvoiceId

@@ -1,5 +1,6 @@
 """Which currencies can be invoiced, and how finely the processor can charge them."""
 
+from decimal import Decimal
 from functools import cache
 
 from babel.core import get_global
@@ -34,6 +35,34 @@ _DIGITS = {
 _STRIPE_DIGITS = {"ISK": 2, "UGX": 2, "MGA": 0}
 # "The least-significant digit must be 0" (the same page) for currencies of three decimals.
 _STRIPE_TENS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+# "Minimum and maximum charge amounts" (the same page), in Stripe's units: the least where one is published, and eight
+# digits. Other currencies' least depends on the day's rate to the account's own; Stripe alone can refuse those.
+_STRIPE_LEAST = {
+    "AED": 2_00,
+    "AUD": 50,
+    "BRL": 50,
+    "CAD": 50,
+    "CHF": 50,
+    "CZK": 15_00,
+    "DKK": 2_50,
+    "EUR": 50,
+    "GBP": 30,
+    "HKD": 4_00,
+    "HUF": 175_00,
+    "INR": 50,
+    "JPY": 50,
+    "MXN": 10_00,
+    "MYR": 2_00,
+    "NOK": 3_00,
+    "NZD": 50,
+    "PLN": 2_00,
+    "RON": 2_00,
+    "SEK": 3_00,
+    "SGD": 50,
+    "THB": 10_00,
+    "USD": 50,
+}
+_STRIPE_MOST = 99_999_999
 
 
 @cache
@@ -56,6 +85,23 @@ def smallest_step(currency: str) -> int:
         return 10
     finer: int = 10 ** max(digits(currency) - _STRIPE_DIGITS.get(currency, digits(currency)), 0)
     return finer
+
+
+def smallest_charge(currency: str) -> int:
+    """The least that a card can be charged, in minor units: EUR 50, KWD 10."""
+    least = _STRIPE_LEAST.get(currency)
+    return smallest_step(currency) if least is None else from_stripe(least, currency)
+
+
+def largest_charge(currency: str) -> int:
+    """The most that a card can be charged, in minor units: EUR 99999999, ISK 999999."""
+    step = smallest_step(currency)
+    return _STRIPE_MOST // to_stripe(step, currency) * step
+
+
+def written(amount: int, currency: str) -> str:
+    """An amount as our English sentences name it: `0.50 EUR`."""
+    return f"{Decimal(amount).scaleb(-digits(currency)):f} {currency}"
 
 
 def to_stripe(amount: int, currency: str) -> int:

@@ -67,20 +67,34 @@ def invoice_problems(currency: str, totals: Totals, due_on: date, today: date) -
     found = []
     if currency not in currencies.in_use():
         found.append(FieldError(field="currency", message=f"{currency} is not a currency in use."))
-    step = currencies.smallest_step(currency)
-    if totals.total <= 0:
-        found.append(FieldError(field="lines", message="The total must be above 0."))
-    elif totals.total > HIGHEST_TOTAL:
-        found.append(FieldError(field="lines", message=f"The total must be at most {HIGHEST_TOTAL} minor units."))
-    elif totals.total % step:
-        message = (
-            f"Cards can be charged in steps of {step} minor units of {currency} only; the total is {totals.total}."
-        )
-        found.append(FieldError(field="lines", message=message))
+    if problem := _total_problem(currency, totals.total):
+        found.append(problem)
     if not _EARLIEST_DUE <= due_on <= _years_after(today, _YEARS_AHEAD):
         message = f"The due date must be between {_EARLIEST_DUE.year} and {_YEARS_AHEAD} years from now."
         found.append(FieldError(field="due_on", message=message))
     return found
+
+
+def _total_problem(currency: str, total: int) -> FieldError | None:
+    least, most = currencies.smallest_charge(currency), currencies.largest_charge(currency)
+    step = currencies.smallest_step(currency)
+    if total <= 0:
+        message = "The total must be above 0."
+    elif total < least:
+        message = f"The total must be at least {currencies.written(least, currency)}."
+    elif total > most:
+        message = f"The total must be at most {currencies.written(most, currency)}."
+    elif total % step:
+        whole, shown = currencies.written(step, currency), currencies.written(total, currency)
+        message = f"Cards can be charged in steps of {whole} only; the total is {shown}."
+    else:
+        return None
+    return FieldError(field="lines", message=message)
+
+
+def chargeable(amount: int, currency: str) -> bool:
+    """Whether a card can be charged this amount at all."""
+    return _total_problem(currency, amount) is None
 
 
 def why_not_opened(status: Status) -> str | None:

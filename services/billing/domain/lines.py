@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import groupby
 
 HIGHEST_TOTAL = 99_999_999_999
-"""Minor units: what the contracts' `Amount` holds."""
+"""Minor units: what the contracts' `Amount` holds, and so a line. What cards can be charged is less: `currencies`."""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ comes next joins with its own idempotency key.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeAlias, assert_never
 
 from chassis.database import Tx
 from chassis.ids import new_id
-from chassis.requests import Work
+from chassis.requests import Commands, Work, steps
 from contracts.billing import (
+    AmountNotChargeable,
     CheckoutStarted,
     Decline,
     Invoice,
@@ -23,7 +25,7 @@ from contracts.billing import (
     StartInvoicePayment,
 )
 from contracts.message import Actor, InvoiceId, MerchantId, Money, NotAllowed, NotFound, PaymentId, utc
-from services.billing.domain.invoices import Balance
+from services.billing.domain.invoices import Balance, chargeable
 from services.billing.handlers.access import require_sight
 from services.billing.handlers.invoices import pay_link_token, require_open
 from services.billing.settings import Settings
@@ -49,6 +51,8 @@ _FRESH = timedelta(seconds=2)
 _CONFIRMING = "paid=confirming"
 """What the page that one returns to after paying is told; it proves nothing."""
 _TOKEN = "{pay_link_token}"  # noqa: S105 - what stands in the token's place
+_UNCHARGEABLE = frozenset(["amount_too_small", "amount_too_large"])
+"""Stripe's words for an amount outside its limits, some of which move with the day's exchange rate."""
 _ROUNDS = 3
 """An expired checkout and another person's may stand in the way, each once; more than that is a fight over the button."""
 
@@ -151,6 +155,8 @@ async def _new_attempt(tx: Tx, invoice: Invoice, command: StartInvoicePayment, s
     payable = balance_of(invoice).payable_now
     if payable == 0:
         raise InvoiceNotPayable("A payment of this invoice is being processed.", why="processing")
+    if not chargeable(payable, invoice.currency):
+        raise AmountNotChargeable(why="amount")
     payment = Payment(
         id=new_id(),
         merchant_id=invoice.merchant_id,
@@ -220,6 +226,8 @@ async def _go_on(work: Work, attempt: Attempt, stripe: StripeGateway, settings: 
     except StripeRefusedError as refused:
         decline = Decline(code=refused.code, message=refused.message[:500], at=work.db.clock.now())
         await _end(work, attempt, decline)
+        if refused.code in _UNCHARGEABLE:
+            raise AmountNotChargeable(why="amount") from refused
         raise PaymentsUnavailable("Stripe does not take this payment. Nothing has been charged.") from refused
     except StripeError:
         if attempt.session_url is None:
@@ -318,3 +326,8 @@ async def _remember_doubt(work: Work, command: StartInvoicePayment) -> None:
 def _result(attempt: Attempt, url: str) -> CheckoutStarted:
     payment = attempt.payment
     return CheckoutStarted(payment_id=PaymentId(payment.id), checkout_url=url, invoice_id=payment.invoice_id)
+
+
+def commands(stripe: StripeGateway, settings: Settings) -> Commands:
+    """Which function answers which command."""
+    return {StartInvoicePayment: steps(partial(start_invoice_payment, stripe=stripe, settings=settings))}

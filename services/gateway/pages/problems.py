@@ -32,6 +32,9 @@ _SENTENCES: dict[type[Problem], str] = {
     identity.EmailTaken: _("There is already a customer with this e-mail address."),
     billing.InvoiceAlreadyPaid: _("This invoice is already paid."),
     billing.InvoiceNotPayable: _("This invoice cannot be paid now."),
+    billing.AmountNotChargeable: _(
+        "This amount cannot be paid by card, and trying again does not help. Please contact the merchant."
+    ),
     billing.PayLinkNotUsable: _("This payment link can no longer be used."),
     billing.NoReceiptYet: _("There is no receipt for this invoice yet."),
     billing.PaymentsUnavailable: _(

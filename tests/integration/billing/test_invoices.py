@@ -121,6 +121,7 @@ async def test_parties_stay_as_they_were_when_the_invoice_opened(fake_shop: Shop
     [
         ({"currency": "ZZZ"}, "currency"),
         ({"lines": (NewLine(description="x", unit_amount=0),)}, "lines"),
+        ({"lines": (NewLine(description="x", unit_amount=49),)}, "lines"),
         (
             {"lines": (NewLine(description="x", unit_amount=99_999_999_999, quantity=Decimal(2)),)},
             "lines.0.unit_amount",

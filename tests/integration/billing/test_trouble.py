@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from chassis.ids import new_id
-from contracts.billing import InvoiceNotPayable, PaymentsUnavailable, StartInvoicePayment, VoidInvoice
+from contracts.billing import (
+    AmountNotChargeable,
+    InvoiceNotPayable,
+    PaymentsUnavailable,
+    StartInvoicePayment,
+    VoidInvoice,
+)
 from contracts.message import Actor, Conflict, Incident, InvoiceId
 from services.billing import schedules
 from services.billing.stripe_gateway import (
@@ -131,12 +137,24 @@ async def test_ones_own_checkout_is_shown_again_even_when_stripe_cannot_be_asked
 async def test_what_stripe_refuses_ends_the_attempt_with_its_reason(fake_shop: Shop) -> None:
     invoice, ada = await fake_shop.link(), fake_shop.contact()
     fake(fake_shop).fails["open_checkout"] = [StripeRefusedError("amount_too_small", "At least 50 cents.")]
-    with pytest.raises(PaymentsUnavailable):
+    with pytest.raises(AmountNotChargeable):
         await fake_shop.pay(invoice, ada)
     [failed] = [each for each in await fake_shop.news_events() if each.type == "billing.payment.failed.v1"]
     state: Any = failed.data["state"]
     assert (state["decline"]["code"], state["decline"]["message"]) == ("amount_too_small", "At least 50 cents.")
     assert (await fake_shop.invoice(invoice)).being_paid is None
+
+
+async def test_an_amount_that_no_card_can_be_charged_is_refused_for_good_before_an_attempt_is_made(
+    fake_shop: Shop,
+) -> None:
+    invoice, ada = await fake_shop.link(), fake_shop.contact()
+    # As books from before the limits may hold it.
+    await fake_shop.h.db.execute("UPDATE invoice SET total = 49, subtotal = 49 WHERE id = $1", invoice.id)
+    for _ in range(2):
+        with pytest.raises(AmountNotChargeable):
+            await fake_shop.pay(invoice, ada)
+    assert await fake_shop.payments_of(invoice) == []
 
 
 async def test_a_crash_between_the_transactions_is_continued_by_the_repeated_command(fake_shop: Shop) -> None:

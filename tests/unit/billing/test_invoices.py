@@ -46,11 +46,28 @@ def test_a_total_of_nothing_is_refused() -> None:
     assert problems(amount=0) == [("lines", "The total must be above 0.")]
 
 
-def test_the_highest_total_is_accepted_and_one_more_is_not() -> None:
-    assert problems(amount=99_999_999_999) == []
-    assert problems(amount=50_000_000_000, quantity=Decimal(2)) == [
-        ("lines", "The total must be at most 99999999999 minor units.")
-    ]
+@pytest.mark.parametrize(
+    ("currency", "least", "most"),
+    [
+        ("EUR", 50, 99_999_999),
+        ("HUF", 17_500, 99_999_999),
+        ("JPY", 50, 99_999_999),
+        ("KWD", 10, 99_999_990),
+        ("ISK", 1, 999_999),
+        ("MGA", 100, 9_999_999_900),
+    ],
+)
+def test_a_total_is_refused_below_what_a_card_can_be_charged_and_above_it(currency: str, least: int, most: int) -> None:
+    step = currencies.smallest_step(currency)
+    assert problems(currency, least) == problems(currency, most) == []
+    assert [field for field, _ in problems(currency, least - step)] == ["lines"]
+    assert [field for field, _ in problems(currency, most + step)] == ["lines"]
+
+
+def test_a_total_that_no_card_can_be_charged_is_refused_with_the_limit() -> None:
+    assert problems(amount=1) == [("lines", "The total must be at least 0.50 EUR.")]
+    assert problems(amount=100_000_000) == [("lines", "The total must be at most 999999.99 EUR.")]
+    assert problems("JPY", 49) == [("lines", "The total must be at least 50 JPY.")]
 
 
 @pytest.mark.parametrize(
