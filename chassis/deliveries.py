@@ -11,11 +11,14 @@ import hashlib
 import json
 import logging
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import aiormq
 from aio_pika import IncomingMessage
+from aiormq.abc import AbstractChannel
 
 from chassis.amqp import BrokerUnavailable, Link, Properties, Unconfirmed, Unroutable
 from chassis.rpc import CLOUDEVENT
@@ -43,6 +46,50 @@ class Delivery:
         """How often it was tried before."""
         value = self.headers.get("x-attempts", 0)
         return value if isinstance(value, int) else 0
+
+
+@dataclass
+class _Run:
+    """One channel's deliveries: all up to tag `upto` are acked, those in `done` are not yet; None was acked by itself."""
+
+    upto: int = 0
+    done: dict[int, Delivery | None] = field(default_factory=dict)
+
+
+class Acks:
+    """Acks many deliveries of one queue with one frame.
+
+    RabbitMQ numbers a channel's deliveries 1, 2, 3, and one ack may stand for all up to a number. So it is sent for the
+    longest run without a gap: what is done behind a gap, such as a poison message on its way to the dead, waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._runs: WeakKeyDictionary[AbstractChannel, _Run] = WeakKeyDictionary()
+
+    def note(self, delivery: Delivery, *, acked: bool = False) -> None:
+        """Remember that a delivery is done with; `acked` when its own ack has been sent."""
+        assert delivery.raw.delivery_tag is not None, "A queue's consumer numbers what it brings."
+        run = self._runs.setdefault(delivery.raw.channel, _Run())
+        run.done[delivery.raw.delivery_tag] = None if acked else delivery
+
+    async def send(self) -> None:
+        """Ack whatever is done and has nothing undone before it."""
+        for channel, run in list(self._runs.items()):
+            if channel.is_closed:
+                # What it brought comes again on another.
+                del self._runs[channel]
+                continue
+            last: Delivery | None = None
+            while run.upto + 1 in run.done:
+                run.upto += 1
+                last = run.done.pop(run.upto) or last
+            if last is None:
+                continue
+            try:
+                await last.raw.ack(multiple=True)
+            except aiormq.AMQPError as gone:
+                # The channel that brought them is closed: they come again, and the copies know their sequence.
+                log.warning("An ack did not reach the broker.", extra={"queue": last.queue, "error": repr(gone)})
 
 
 class Poison(Exception):  # noqa: N818 - it is a verdict on a message

@@ -13,13 +13,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aiormq
 from pydantic import ValidationError
 
 from chassis.amqp import cancelled_by_us
 from chassis.copies import Change, Seen, caused_by, change_of, noun_of, seen_in, upsert
 from chassis.database import Database, Tx, system_cause, transient
-from chassis.deliveries import Delivery, Fate, Poison
+from chassis.deliveries import Acks, Delivery, Fate, Poison
 from chassis.telemetry import correlation, duration, handled, span
 from contracts.message import EVENTS, NOUNS, Event, EventEnvelope, Service, State, republished_type
 
@@ -30,6 +29,8 @@ INBOX_DAYS = 30
 
 Follower = Callable[[Tx, Change[Any]], Awaitable[None]]
 FactHandler = Callable[[Tx, Any], Awaitable[None]]
+Facts = dict[type[Any], FactHandler]
+"""Which function handles which event."""
 
 
 async def COPY(tx: Tx, change: Change[Any]) -> None:  # noqa: N802 - a constant in the wiring diagram
@@ -85,6 +86,7 @@ class FollowerListener:
         self.check = check
         self.fate = fate
         self.queue: asyncio.Queue[tuple[Delivery, Seen]] = asyncio.Queue()
+        self._acks = Acks()
         self._running = False
 
     @property
@@ -103,8 +105,11 @@ class FollowerListener:
                 log.info("An unknown event of a known noun is followed by its state.", extra={"type": envelope.type})
             NOUNS[self.noun].model_validate(envelope.data["state"])
             seen = seen_in(envelope)
-        except (ValidationError, Poison) as wrong:
+        except (ValueError, Poison) as wrong:
+            # ValueError: pydantic's own, or a subject that is no id.
             await self.fate.bury(delivery, wrong)
+            self._acks.note(delivery, acked=True)
+            await self._acks.send()
         else:
             self.queue.put_nowait((delivery, seen))
 
@@ -142,15 +147,14 @@ class FollowerListener:
         duration.labels(f"follow {self.noun}").observe(time.perf_counter() - started)
         handled.labels(f"follow {self.noun}", "done").inc(len(batch))
         for delivery, _ in batch:
-            try:
-                await delivery.raw.ack()
-            except aiormq.AMQPError as gone:
-                # The channel that brought it is closed: it comes again, and the copy knows its sequence.
-                log.warning("An ack did not reach the broker.", extra={"noun": self.noun, "error": repr(gone)})
+            self._acks.note(delivery)
+        await self._acks.send()
 
     async def _failed(self, delivery: Delivery, error: Exception) -> None:
         handled.labels(f"follow {self.noun}", "failed").inc()
         await self.fate.failed(delivery, error)
+        self._acks.note(delivery, acked=True)
+        await self._acks.send()
 
     async def _apply(self, seen: list[Seen]) -> None:
         async with self.db.transaction(system_cause(self.db.service)) as tx:
