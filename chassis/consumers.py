@@ -6,14 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import aiormq
 from aio_pika import IncomingMessage
 from faststream import AckPolicy
-from faststream.message import StreamMessage
 from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
-from faststream.rabbit.message import RabbitMessage
 from faststream.rabbit.subscriber.usecase import RabbitSubscriber
 
 from chassis import topology
@@ -48,7 +47,12 @@ class Consumers:
         self._broker: RabbitBroker | None = None
         self._subscribers: list[RabbitSubscriber] = []
         self._fate = Fate(runtime.rpc.link)
-        self._check = Checker(runtime.service, runtime.settings.broker_user)
+        # Asked twice per message, and it reads a URL. Bounded: a forger may name any sender.
+        self._user = lru_cache(64)(runtime.settings.broker_user)
+        self._check = Checker(runtime.service, self._user)
+        self._askers: dict[str, set[str]] = {}
+        for request in REQUESTS.values():
+            self._askers.setdefault(request.queue(), set()).update(request.askers)
         self._followers = [
             FollowerListener(runtime.db, state.noun, handler, self._check, self._fate)
             for state, handler in runtime.wiring.follows.items()
@@ -79,7 +83,6 @@ class Consumers:
         broker = RabbitBroker(
             self.runtime.settings.amqp_url,
             apply_types=False,
-            parser=_parse,
             graceful_timeout=self.runtime.settings.drain_seconds,
             reconnect_interval=1.0,
             logger=None,
@@ -107,28 +110,29 @@ class Consumers:
     def _subscribe(
         self, broker: RabbitBroker, queue: str, arguments: topology.Arguments, channel: Channel, take: Take
     ) -> None:
-        async def delivered(message: StreamMessage[IncomingMessage]) -> Delivery:
-            raw = message.raw_message
-            return Delivery(queue, raw.body, raw.message_id or "", raw.user_id or "", dict(raw.headers), raw)
-
-        async def counted(delivery: Delivery) -> None:
+        async def delivered(raw: IncomingMessage) -> None:
             self.in_flight += 1
             try:
-                await take(delivery)
+                await take(Delivery(queue, raw.body, raw.message_id or "", raw.user_id or "", dict(raw.headers), raw))
             except aiormq.AMQPError as gone:
                 # The channel that brought it is closed: the broker delivers it again, and the inbox knows it.
                 log.warning("An ack did not reach the broker.", extra={"queue": queue, "error": repr(gone)})
+            except Exception:
+                # Unacked, so that it is not lost: it comes again when the channel closes.
+                log.exception("A delivery could not be taken.", extra={"queue": queue})
             finally:
                 self.in_flight -= 1
 
         subscriber = broker.subscriber(
             RabbitQueue(queue, durable=True, arguments=arguments),  # type: ignore[call-overload]  # quorum's typed arguments do not list all that RabbitMQ takes
             channel=channel,
-            decoder=delivered,
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
         )
-        subscriber(counted)
+        subscriber(_by_delivered)
+        # FastStream connects, declares, consumes and comes back. Of a message's way through it (parser, decoder,
+        # middlewares, context, response) we use nothing, and it costs as much as all the rest: see docs/performance.md.
+        subscriber.consume = delivered  # type: ignore[method-assign, assignment]  # the callback that it gives to aio-pika
         self._subscribers.append(subscriber)
 
     async def _watch(self) -> None:
@@ -167,11 +171,9 @@ class Consumers:
 
     def _sender(self, delivery: Delivery) -> str:
         """The service that asks, by the broker's validated user. Raises Poison when it may not ask this."""
-        kinds = [request for request in REQUESTS.values() if request.queue() == delivery.queue]
-        for kind in kinds:
-            for asker in kind.askers:
-                if delivery.user_id == self.runtime.settings.broker_user(asker):
-                    return asker
+        for asker in self._askers[delivery.queue]:
+            if delivery.user_id == self._user(asker):
+                return asker
         raise Poison("forged", f"{delivery.user_id or 'nobody'} may not ask {delivery.queue}.")
 
     async def _reply(self, delivery: Delivery, answer: Answer) -> None:
@@ -218,12 +220,5 @@ class Consumers:
                     log.warning("The consuming connection did not close cleanly.", extra={"error": repr(error)})
 
 
-async def _parse(message: IncomingMessage) -> StreamMessage[IncomingMessage]:
-    """FastStream's message without the parts that we do not use."""
-    return RabbitMessage(
-        raw_message=message,
-        body=message.body,
-        headers=dict(message.headers),
-        message_id=message.message_id or "",
-        correlation_id=message.correlation_id or "",
-    )
+async def _by_delivered(_: IncomingMessage) -> None:
+    """Stand where FastStream wants a handler to be; messages go to `delivered`."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, TypeVar, get_args
 from uuid import UUID
@@ -160,6 +161,7 @@ class Actor(Shape):
         return f"{self.kind}:{self.id or self.name}"
 
 
+@cache
 def system(service: Service) -> Actor:
     """The actor of work that no person asked for at that moment: schedules, webhooks, followers."""
     return Actor(kind="system", name=service)
