@@ -33,6 +33,8 @@ def missing(*, database: bool = True, broker: bool = True, tests: bool = False) 
         packages.append(FONTS)
     if tests and not (shutil.which("chromium") or os.environ.get("PORTAL_TEST_CHROMIUM")):
         packages.append("chromium")
+    if tests and not shutil.which("wrk"):
+        packages.append("wrk")
     return packages
 
 
@@ -123,7 +125,7 @@ def ensure(*, database: bool = True, broker: bool = True, tests: bool = False) -
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m local.install", description=__doc__)
-    parser.add_argument("--tests", action="store_true", help="also what only the tests need (chromium)")
+    parser.add_argument("--tests", action="store_true", help="also what only tests and benchmarks need (chromium, wrk)")
     ensure(tests=parser.parse_args().tests)
 
 
