@@ -28,7 +28,7 @@ from chassis.service import main
 from contracts.message import Actor, CustomerId, MerchantId
 from contracts.todos import CreateTodo, Todo
 
-SIZE, ALONE = 2000, 200
+SIZE, ALONE = 1500, 150
 AT_ONCE = 50
 KEY = "INSERT INTO reply (id) VALUES ($1) ON CONFLICT (id) DO NOTHING RETURNING true"
 REPLY = "UPDATE reply SET reply = $2 WHERE id = $1"

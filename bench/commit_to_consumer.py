@@ -29,7 +29,7 @@ from chassis.topology import consumed_arguments
 from contracts.billing import PaymentSucceeded
 from tests import builders as make
 
-RATE, SECONDS = 200, 4
+RATE, SECONDS = 200, 3
 TABLES = (
     "CREATE TABLE outbox (position bigserial PRIMARY KEY, id text NOT NULL, body bytea NOT NULL)",
     "CREATE TABLE inbox (event_id text PRIMARY KEY)",

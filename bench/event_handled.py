@@ -28,7 +28,7 @@ from chassis.topology import consumed_arguments
 from contracts.billing import PaymentSucceeded
 from tests import builders as make
 
-SIZE = 2000
+SIZE = 1200
 OURS, FLOOR, STOCK = "notifications.on_payment_succeeded", "floor.event", "stock.event"
 INBOX = "INSERT INTO inbox (handler, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
 EFFECT = "INSERT INTO effect (id) VALUES ($1)"

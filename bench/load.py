@@ -21,7 +21,7 @@ class Said:
 
 def wrk(url: str, connections: int, seconds: int, *, script: Path | None = None, cookie: str = "", **env: str) -> Said:
     """Load `url`; every answer must be 2xx."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "20s"]
     if script:
         command += ["-s", str(script)]
     if cookie:

@@ -26,7 +26,7 @@ from chassis.topology import consumed_arguments
 from contracts.billing import InvoicePaid
 from tests import builders as make
 
-SIZE, BATCH = 10_000, 100
+SIZE, BATCH = 6000, 100
 OURS, FLOOR = "gateway.invoice", "floor.invoice"
 UPSERT = """
     INSERT INTO copy_invoice AS kept (id, merchant_id, sequence, deleted, state)

@@ -19,7 +19,7 @@ from contracts.message import INTERNAL
 from contracts.todos import TodoCreated
 from tests import builders as make
 
-SIZE, BATCH = 8000, 100
+SIZE, BATCH = 5000, 100
 TABLE = (
     "CREATE TABLE outbox (position bigserial PRIMARY KEY, exchange text NOT NULL, routing_key text NOT NULL,"
     " subject text NOT NULL, message_id text NOT NULL, body bytea NOT NULL,"
