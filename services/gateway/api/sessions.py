@@ -116,7 +116,7 @@ async def read(session: AnySession) -> CurrentSession:
     responses=refusals(*COMMAND, 404),
 )
 async def switch(request: Request, body: AccountChoice, _session: AnySession) -> Account:
-    """From the next request on. Open event streams end and are to be opened again."""
+    """From the next request on. Open event streams end and are to be opened again; with a cookie, read the new `csrf`."""
     return Account.model_validate(await security.switch_account(request, body.id))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import Request
+from fastapi.routing import iter_route_contexts
 from starlette.responses import Response
 
 from contracts import message
@@ -50,6 +51,8 @@ async def problem_page(request: Request, problem: Problem) -> Response:
     elif problem.status >= 500 and not isinstance(problem, message.OutcomeUnknown):
         explanation = page.reader.gettext(_WENT_WRONG)
     again = request.url.path if request.method == "GET" and problem.status >= 500 else ""
+    if isinstance(problem, CsrfRefused):
+        again = form_page(request)
     if isinstance(problem, CsrfRefused | WrongAccount):
         heading = _HEADINGS[403]
     return page.render(
@@ -60,3 +63,17 @@ async def problem_page(request: Request, problem: Problem) -> Response:
         incident=problem.members.get("incident"),
         again=again,
     )
+
+
+def form_page(request: Request) -> str:
+    """The page that a posted form stands on: the nearest address up the path that can be got. Empty when there is none.
+
+    (Browsers do not tell: our referrer policy forbids it, because some addresses hold a secret.)
+    """
+    pages = [each for each in iter_route_contexts(request.app.routes) if "GET" in (each.methods or ())]
+    path = request.url.path
+    while path:
+        if any(each.path_regex.fullmatch(path) for each in pages):
+            return path
+        path = path.rpartition("/")[0]
+    return ""

@@ -28,6 +28,9 @@ from services.gateway.security.sessions import (
 from services.gateway.settings import Settings
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OF_THE_SESSION = frozenset({"/sign-out", "/account"})
+"""Forms that mean the session and no account of it: they stay good in a tab whose account was left in another tab."""
+_SIGNED_IN_ONLY = ("/portal", "/console", "/api/", *_OF_THE_SESSION)
 
 
 class SignInRequired(Problem):
@@ -250,15 +253,24 @@ async def check_csrf(request: Request) -> None:
     """Refuse an unsafe request that a foreign page may have made the browser send. A dependency of the whole app.
 
     Bearer tokens are never sent by a browser on its own, so such requests need no proof; nor does the API without any
-    cookie. Everything else carries the token in the form's field `csrf` or in the header `X-CSRF-Token`.
+    cookie. Everything else carries the token in the form's field `csrf` or in the header `X-CSRF-Token`. Raises
+    SignInRequired when the session that the form was made in has ended, else CsrfRefused.
     """
     if request.method in _SAFE or bearer_token(request):
         return
-    cookies = [cookie for cookie in (session_cookie(request), request.cookies.get(_visitor_cookie(request))) if cookie]
-    if not session_cookie(request) and request.url.path.startswith("/api/"):
+    token, path = session_cookie(request), request.url.path
+    if not token and path.startswith("/api/"):
         return
+    session, visitor = await current_session(request), request.cookies.get(_visitor_cookie(request))
+    good = [csrf_of(visitor)] if visitor else []
+    if session is not None and token:
+        good.append(session.csrf)
+        if path in _OF_THE_SESSION:
+            good += [csrf_of(token, account.id) for account in session.accounts]
     sent = request.headers.get("x-csrf-token") or await _form_field(request)
-    if not any(hmac.compare_digest(csrf_of(cookie).encode(), sent.encode()) for cookie in cookies):
+    if not any(hmac.compare_digest(each.encode(), sent.encode()) for each in good):
+        if session is None and path.startswith(_SIGNED_IN_ONLY):
+            raise SignInRequired
         raise CsrfRefused
 
 

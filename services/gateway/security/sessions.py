@@ -99,9 +99,14 @@ class OwnSession:
     current: bool
 
 
-def csrf_of(token: str) -> str:
-    """The CSRF token that belongs to a secret cookie: derived, so nothing more is stored and neither reveals the other."""
-    return urlsafe_b64encode(hmac.digest(token.encode(), b"csrf", "sha256")).rstrip(b"=").decode()
+def csrf_of(token: str, account_id: UUID | None = None) -> str:
+    """The CSRF token that belongs to a secret cookie: derived, so nothing more is stored and neither reveals the other.
+
+    Of a session it belongs to the current account as well: a form that was opened in one account must not be carried out
+    in another, which a second tab has switched to since.
+    """
+    text = f"csrf {account_id}" if account_id else "csrf"
+    return urlsafe_b64encode(hmac.digest(token.encode(), text.encode(), "sha256")).rstrip(b"=").decode()
 
 
 async def open_session(
@@ -183,7 +188,7 @@ async def find_session(db: Statements, token: str, now: datetime) -> Session | N
         time_zone=row["time_zone"],
         account=account,
         accounts=accounts,
-        csrf=csrf_of(token),
+        csrf=csrf_of(token, account.id if account else None),
         expires_at=row["expires_at"],
         created_at=row["created_at"],
         last_seen_at=row["last_seen_at"],

@@ -10,11 +10,11 @@ from fastapi.routing import iter_route_contexts
 
 from chassis.ids import new_id
 from contracts.billing import InvoiceOpened
-from contracts.identity import SignIn
+from contracts.identity import Customer, Person, SignIn
 from contracts.message import NotAccepted
 from contracts.todos import TodoAssigned, TodoCreated
 from services.gateway.security.sessions import csrf_of
-from tests.integration.gateway.world import PASSWORD, World, invoice, todo
+from tests.integration.gateway.world import PASSWORD, START, World, invoice, todo
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 PUBLIC = {"/api/v1/session", "/api/v1/invitations/accept"}
@@ -77,7 +77,9 @@ async def test_no_page_takes_a_form_from_a_visitor_without_a_token(world: World)
     async with world.client() as browser:
         for method, path in unsafe:
             answer = await browser.request(method, filled(path), data={"csrf": csrf_of("made up")})
-            assert answer.status_code == 403, (method, path)
+            private = path.startswith(("/portal", "/console", "/account", "/sign-out"))
+            assert answer.status_code == (303 if private else 403), (method, path)
+            assert answer.headers.get("location", "").startswith("/sign-in") == private
     assert world.owners.asked == []
 
 
@@ -88,7 +90,7 @@ async def test_the_sessions_token_opens_the_api_to_its_cookie(world: World) -> N
     await world.hear(InvoiceOpened(state=bill))
     async with world.client(Cookie=f"portal={token}") as browser:
         csrf = (await browser.get("/api/v1/session")).json()["csrf"]
-        assert csrf == csrf_of(token)
+        assert csrf == csrf_of(token, merchant.id)
         assert token not in csrf
         answer = await browser.delete("/api/v1/session", headers={"X-CSRF-Token": csrf})
         assert answer.status_code == 204
@@ -110,10 +112,55 @@ async def test_a_visitors_form_carries_the_token_of_the_cookie_that_came_with_it
     assert re.match(r"portal=[\w-]{43}; HttpOnly; Path=/; SameSite=lax", answer.headers["set-cookie"])
 
 
+def form_token(page: httpx.Response) -> str:
+    found = re.search(r'name="csrf"[^>]*value="([^"]+)"', page.text)
+    assert found is not None, page.text
+    return found[1]
+
+
+async def two_accounts(world: World) -> tuple[str, Customer, Customer]:
+    """A browser's session of somebody who is in the first of two customers' portals and may switch to the second."""
+    merchant = await world.merchant()
+    first, second = await world.customer(merchant, "Alpha"), await world.customer(merchant, "Beta")
+    contact = await world.contact(first)
+    await world.contact(second, Person(id=contact.person_id, name="Ada", email="ada@example.com", created_at=START))
+    token = await world.sign_in(contact)
+    return token, first, second
+
+
+async def test_a_form_opened_in_one_account_is_not_carried_out_in_another(world: World) -> None:
+    token, _first, second = await two_accounts(world)
+    asked = len(world.owners.asked)
+    async with world.client(Cookie=f"portal={token}") as browser:
+        form = {"csrf": form_token(await browser.get("/portal/todos")), "title": "For Alpha's eyes alone"}
+        switched = await browser.post("/account", data={"csrf": form["csrf"], "account": str(second.id)})
+        assert switched.status_code == 303
+        refused = await browser.post("/portal/todos", data=form)
+        assert refused.status_code == 403
+        assert "This form has expired" in refused.text
+        assert 'href="/portal/todos">Try again</a>' in refused.text
+        assert len(world.owners.asked) == asked
+        assert form_token(await browser.get("/portal/todos")) != form["csrf"]
+
+
+async def test_a_tab_of_the_account_that_was_left_may_still_switch_back_and_sign_out(world: World) -> None:
+    token, first, second = await two_accounts(world)
+    async with world.client(Cookie=f"portal={token}") as browser:
+        csrf = form_token(await browser.get("/portal"))
+        for account in (second, first, second):
+            switched = await browser.post("/account", data={"csrf": csrf, "account": str(account.id)})
+            assert (switched.status_code, switched.headers["location"]) == (303, "/portal")
+        left = await browser.post("/sign-out", data={"csrf": csrf})
+        assert (left.status_code, left.headers["location"]) == (303, "/sign-in?done=signed-out")
+    async with world.client(token) as browser:
+        assert (await browser.get("/api/v1/session")).status_code == 401
+
+
 async def test_signing_in_again_ends_the_browsers_session_before(world: World) -> None:
-    member = await world.member(await world.merchant())
+    merchant = await world.merchant()
+    member = await world.member(merchant)
     old = await world.sign_in(member)
-    async with world.client(Cookie=f"portal={old}", **{"X-CSRF-Token": csrf_of(old)}) as browser:
+    async with world.client(Cookie=f"portal={old}", **{"X-CSRF-Token": csrf_of(old, merchant.id)}) as browser:
         answer = await browser.post("/api/v1/session", json={"email": member.email, "password": PASSWORD})
         assert answer.status_code == 201
     async with world.client(old) as browser:
