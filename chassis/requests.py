@@ -112,6 +112,11 @@ def steps(run: WorkHandler[C]) -> Steps[C]:
     return Steps(run)
 
 
+Commands = dict[type[Any], TxHandler[Any] | Steps[Any]]
+Questions = dict[type[Any], WorkHandler[Any]]
+"""Which function answers what; stands beside the functions, so that a new one is one file."""
+
+
 async def _claim(tx: Tx, request: RequestEnvelope, digest: bytes) -> None:
     """Take the command's key. A second delivery waits here for the first's transaction, then finds its reply.
 
@@ -188,8 +193,8 @@ class Answerer:
         self,
         db: Database,
         secret_key: str,
-        commands: dict[type[Any], TxHandler[Any] | Steps[Any]],
-        questions: dict[type[Any], WorkHandler[Any]],
+        commands: Commands,
+        questions: Questions,
     ) -> None:
         self.db = db
         self._key = hashlib.sha256(b"command-body" + secret_key.encode()).digest()

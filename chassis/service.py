@@ -24,11 +24,11 @@ from chassis.amqp import cancelled_by_us
 from chassis.clock import Clock
 from chassis.consumers import Consumers
 from chassis.database import Cause, Database, Tx, system_cause
-from chassis.listeners import COPY, FactHandler, Follower
+from chassis.listeners import COPY, Facts, Follower
 from chassis.migrations import migrate
 from chassis.outbox import Relay
 from chassis.republish import CurrentRow, Reader, answer_republish
-from chassis.requests import Answerer, Steps, TxHandler, WorkHandler, steps
+from chassis.requests import Answerer, Commands, Questions, steps
 from chassis.rpc import RpcClient
 from chassis.schedules import Schedule
 from chassis.settings import ServiceSettings
@@ -37,7 +37,20 @@ from chassis.topology import answered_requests, followed_nouns, handled_events
 from contracts.message import NOUNS, REQUESTS, MerchantId, Republished
 from contracts.message import Service as ServiceName
 
-__all__ = ["COPY", "CurrentRow", "Runtime", "Schedule", "Service", "ServiceSettings", "Tx", "main", "steps"]
+__all__ = [
+    "COPY",
+    "Commands",
+    "CurrentRow",
+    "Facts",
+    "Questions",
+    "Runtime",
+    "Schedule",
+    "Service",
+    "ServiceSettings",
+    "Tx",
+    "main",
+    "steps",
+]
 
 log = logging.getLogger("portal.service")
 
@@ -51,10 +64,10 @@ class Service:
     name: ServiceName
     settings: ServiceSettings
     migrations: Path
-    commands: dict[type[Any], TxHandler[Any] | Steps[Any]] = field(default_factory=dict)
-    questions: dict[type[Any], WorkHandler[Any]] = field(default_factory=dict)
+    commands: Commands = field(default_factory=dict)
+    questions: Questions = field(default_factory=dict)
     follows: dict[type[Any], Follower] = field(default_factory=dict)
-    facts: dict[type[Any], FactHandler] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
     nouns: dict[type[Any], Reader] = field(default_factory=dict)
     schedules: Sequence[Schedule] = ()
     workers: dict[str, Callable[[Runtime], Awaitable[None]]] = field(default_factory=dict)

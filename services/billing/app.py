@@ -2,21 +2,8 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from chassis.service import COPY, Schedule, Service, steps
-from contracts.billing import (
-    BillingMailFacts,
-    CreatePaymentLink,
-    GiveUpInvoice,
-    Invoice,
-    InvoicePdf,
-    OpenInvoice,
-    PayLinkUrl,
-    Payment,
-    ReceiptPdf,
-    SendPaymentLink,
-    StartInvoicePayment,
-    VoidInvoice,
-)
+from chassis.service import COPY, Schedule, Service
+from contracts.billing import Invoice, Payment
 from contracts.identity import Customer, Logo, Merchant
 from services.billing import schedules, webhooks
 from services.billing.handlers import closing, invoices, paying, questions
@@ -30,25 +17,16 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
     """Billing's wiring diagram. Tests bring their own settings and a Stripe of theirs."""
     settings = settings or Settings.load("billing")
     stripe = stripe or StripeGateway(settings.stripe_secret_key, settings.stripe_api_base)
-    key = settings.secret_key
     return Service(
         "billing",
         settings,
         migrations=Path(__file__).parent / "migrations",
-        commands={
-            CreatePaymentLink: partial(invoices.create_payment_link, secret_key=key),
-            OpenInvoice: partial(invoices.open_invoice, secret_key=key),
-            SendPaymentLink: invoices.send_payment_link,
-            VoidInvoice: steps(partial(closing.void_invoice, stripe=stripe, settings=settings)),
-            GiveUpInvoice: steps(partial(closing.give_up_invoice, stripe=stripe, settings=settings)),
-            StartInvoicePayment: steps(partial(paying.start_invoice_payment, stripe=stripe, settings=settings)),
-        },
-        questions={
-            PayLinkUrl: partial(questions.pay_link_url, secret_key=key),
-            InvoicePdf: questions.invoice_pdf,
-            ReceiptPdf: questions.receipt_pdf,
-            BillingMailFacts: partial(questions.mail_facts, secret_key=key),
-        },
+        commands=(
+            invoices.commands(settings.secret_key)
+            | closing.commands(stripe, settings)
+            | paying.commands(stripe, settings)
+        ),
+        questions=questions.answers(settings.secret_key),
         follows={Merchant: COPY, Logo: COPY, Customer: COPY},
         nouns={Invoice: every_invoice, Payment: every_payment},
         schedules=[

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
-from chassis.service import Schedule, Service, steps
-from contracts import identity as said
+from chassis.service import Schedule, Service
 from services.identity import cli, schedules, store
 from services.identity.handlers import acceptance, customers, invitations, merchants, people
 from services.identity.security import Passwords
@@ -20,22 +18,14 @@ def build() -> Service:
         "identity",
         settings,
         migrations=Path(__file__).parent / "migrations",
-        commands={
-            said.AcceptInvitation: steps(partial(acceptance.accept_invitation, passwords=passwords)),
-            said.UpdateMerchant: merchants.update_merchant,
-            said.SetLogo: steps(merchants.set_logo),
-            said.CreateCustomer: customers.create_customer,
-            said.UpdateCustomer: customers.update_customer,
-            said.SendInvitation: partial(invitations.send_invitation, key=key),
-            said.RevokeInvitation: invitations.revoke_invitation,
-            said.RenewInvitation: partial(invitations.renew_invitation, key=key),
-            said.UpdatePerson: people.update_person,
-        },
-        questions={
-            said.SignIn: partial(people.sign_in, passwords=passwords),
-            said.ViewInvitation: invitations.view_invitation,
-            said.IdentityMailFacts: partial(invitations.mail_facts, key=key),
-        },
+        commands=(
+            acceptance.commands(passwords)
+            | customers.COMMANDS
+            | invitations.commands(key)
+            | merchants.COMMANDS
+            | people.COMMANDS
+        ),
+        questions=invitations.answers(key) | people.answers(passwords),
         nouns=store.EVERY,
         schedules=[
             Schedule("identity.expire-invitations", timedelta(minutes=1), schedules.expire_invitations),

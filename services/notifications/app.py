@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from chassis.service import COPY, Schedule, Service
-from contracts.billing import Invoice, LinkEmailRequested, PaymentSucceeded
-from contracts.identity import Contact, Customer, InvitationSent, Logo, Member, Merchant
+from contracts.billing import Invoice
+from contracts.identity import Contact, Customer, Logo, Member, Merchant
 from contracts.notifications import Mail
 from services.notifications import handlers, schedules, store
 from services.notifications.mailer import Mailer, Server, greeting
@@ -19,17 +19,12 @@ def build() -> Service:
     """The service as its environment describes it."""
     settings = Settings.load("notifications")
     mailer = Mailer(Server.from_url(settings.smtp_url), greet_as=greeting(settings.mail_host))
-    host = settings.mail_host
     return Service(
         "notifications",
         settings,
         migrations=Path(__file__).parent / "migrations",
         follows=dict.fromkeys((Merchant, Logo, Member, Customer, Contact, Invoice), COPY),
-        facts={
-            InvitationSent: partial(handlers.on_invitation_sent, mail_host=host),
-            LinkEmailRequested: partial(handlers.on_link_email_requested, mail_host=host),
-            PaymentSucceeded: partial(handlers.on_payment_succeeded, mail_host=host),
-        },
+        facts=handlers.facts(settings.mail_host),
         nouns={Mail: store.every_mail},
         schedules=[Schedule("find_abandoned", every=timedelta(seconds=30), run=schedules.find_abandoned)],
         workers={"mails": partial(schedules.send_mails, settings=settings, mailer=mailer)},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
 from chassis.database import Tx
 from chassis.ids import new_id
+from chassis.listeners import Facts
 from contracts.billing import Invoice, LinkEmailRequested, PaymentSucceeded
 from contracts.identity import InvitationSent
 from contracts.message import CustomerId, Event
@@ -117,3 +119,12 @@ async def _queue(
         if await store.insert_mail(tx, mail, event.model_dump_json()):
             tx.announce(MailQueued(state=mail), sequence=1)
             tx.notify(store.CHANNEL)
+
+
+def facts(mail_host: str) -> Facts:
+    """Which function handles which event. `mail_host` stands behind the @ of every Message-ID."""
+    return {
+        InvitationSent: partial(on_invitation_sent, mail_host=mail_host),
+        LinkEmailRequested: partial(on_link_email_requested, mail_host=mail_host),
+        PaymentSucceeded: partial(on_payment_succeeded, mail_host=mail_host),
+    }

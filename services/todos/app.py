@@ -5,7 +5,7 @@ from pathlib import Path
 from chassis.service import COPY, Service
 from contracts.billing import Invoice
 from contracts.identity import Customer, Merchant
-from contracts.todos import CreateTodo, DeleteTodo, Todo, UpdateTodo
+from contracts.todos import Todo
 from services.todos import handlers, store
 from services.todos.settings import Settings
 
@@ -16,11 +16,7 @@ def build() -> Service:
         "todos",
         Settings.load("todos"),
         migrations=Path(__file__).parent / "migrations",
-        commands={
-            CreateTodo: handlers.create_todo,
-            UpdateTodo: handlers.update_todo,
-            DeleteTodo: handlers.delete_todo,
-        },
+        commands=handlers.COMMANDS,
         follows={Invoice: handlers.follow_invoice, Customer: COPY, Merchant: COPY},
         nouns={Todo: store.every_todo},
     )

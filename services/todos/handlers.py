@@ -6,6 +6,7 @@ from typing import Any
 from chassis.copies import Change
 from chassis.database import Tx
 from chassis.ids import new_id
+from chassis.requests import Commands
 from contracts.billing import Invoice
 from contracts.message import Conflict, FieldError, InvalidInput, InvoiceId, NotAllowed, NotFound
 from contracts.todos import (
@@ -187,3 +188,7 @@ def _not_shareable() -> InvalidInput:
 def _allow(why_not: str | None) -> None:
     if why_not:
         raise NotAllowed(why_not)
+
+
+COMMANDS: Commands = {CreateTodo: create_todo, UpdateTodo: update_todo, DeleteTodo: delete_todo}
+"""Which function answers which command."""

@@ -1,8 +1,9 @@
 """Withdrawing an invoice, and giving it up. An open checkout is expired at Stripe first: nobody may pay it afterwards."""
 
 from collections.abc import Callable
+from functools import partial
 
-from chassis.requests import Work
+from chassis.requests import Commands, Work, steps
 from contracts.billing import (
     GiveUpInvoice,
     Invoice,
@@ -59,3 +60,11 @@ async def _close(
         except StripeError as doubt:
             raise Conflict("This invoice is being paid, and the checkout could not be closed. Try again.") from doubt
     raise Conflict("This invoice is being paid right now.")
+
+
+def commands(stripe: StripeGateway, settings: Settings) -> Commands:
+    """Which function answers which command."""
+    return {
+        VoidInvoice: steps(partial(void_invoice, stripe=stripe, settings=settings)),
+        GiveUpInvoice: steps(partial(give_up_invoice, stripe=stripe, settings=settings)),
+    }

@@ -1,9 +1,11 @@
 """Making, opening and sending invoices."""
 
 from decimal import Decimal
+from functools import partial
 
 from chassis.database import Tx
 from chassis.ids import new_id
+from chassis.requests import Commands
 from chassis.tokens import derive, digest
 from contracts.billing import (
     CreatePaymentLink,
@@ -168,3 +170,12 @@ def _drafted(tx: Tx, command: CreatePaymentLink) -> Invoice:
 def _plain(number: Decimal) -> Decimal:
     """`19.00` and `1.9E+1` are both 19: one way to write a number, so that states compare."""
     return Decimal(f"{number.normalize():f}")
+
+
+def commands(secret_key: str) -> Commands:
+    """Which function answers which command. Pay links are derived from `secret_key`."""
+    return {
+        CreatePaymentLink: partial(create_payment_link, secret_key=secret_key),
+        OpenInvoice: partial(open_invoice, secret_key=secret_key),
+        SendPaymentLink: send_payment_link,
+    }

@@ -1,8 +1,9 @@
 """What billing is asked: links, documents, and whether a mail is still true."""
 
 import asyncio
+from functools import partial
 
-from chassis.requests import Work
+from chassis.requests import Questions, Work
 from contracts.billing import (
     BillingMailFacts,
     Invoice,
@@ -88,3 +89,13 @@ async def _letterhead(work: Work, invoice: Invoice, locale: str | None) -> tuple
         customer = await copies.customer(work.db, invoice.merchant_id, invoice.customer_id)
         locale = customer.locale if customer else merchant.locale
     return merchant, logo, locale
+
+
+def answers(secret_key: str) -> Questions:
+    """Which function answers which question. Pay links are derived from `secret_key`."""
+    return {
+        PayLinkUrl: partial(pay_link_url, secret_key=secret_key),
+        InvoicePdf: invoice_pdf,
+        ReceiptPdf: receipt_pdf,
+        BillingMailFacts: partial(mail_facts, secret_key=secret_key),
+    }

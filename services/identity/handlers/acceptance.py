@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from chassis.database import Tx
 from chassis.ids import new_id
-from chassis.requests import Work
+from chassis.requests import Commands, Work, steps
 from contracts.identity import (
     AcceptInvitation,
     Contact,
@@ -90,3 +91,8 @@ async def _join(tx: Tx, invitation: Invitation, customer: Customer, person: Pers
     if customer.portal_access != "active":
         active = customer.model_copy(update={"portal_access": "active"})
         tx.announce(CustomerChanged(state=active), sequence=await customers.save_customer(tx, active))
+
+
+def commands(passwords: Passwords) -> Commands:
+    """Which function answers which command."""
+    return {AcceptInvitation: steps(partial(accept_invitation, passwords=passwords))}

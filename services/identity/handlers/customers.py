@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chassis.database import Tx
 from chassis.ids import new_id
+from chassis.requests import Commands
 from contracts.identity import (
     CreateCustomer,
     Customer,
@@ -66,3 +67,7 @@ def _only_team(actor: Actor) -> None:
     reason = why_not_customers(actor)
     if reason:
         raise NotAllowed(reason)
+
+
+COMMANDS: Commands = {CreateCustomer: create_customer, UpdateCustomer: update_customer}
+"""Which function answers which command."""

@@ -6,11 +6,12 @@ Locks are taken in one order, customer before invitation, so that two tabs never
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from chassis.database import Tx
 from chassis.ids import new_id
-from chassis.requests import Work
+from chassis.requests import Commands, Questions, Work
 from chassis.tokens import derive, digest
 from contracts.identity import (
     ContactRole,
@@ -210,3 +211,17 @@ def _not_usable(why: Dead) -> InvitationNotUsable:
 def _allowed(reason: str | None) -> None:
     if reason:
         raise NotAllowed(reason)
+
+
+def commands(key: str) -> Commands:
+    """Which function answers which command. Links are derived from `key`."""
+    return {
+        SendInvitation: partial(send_invitation, key=key),
+        RevokeInvitation: revoke_invitation,
+        RenewInvitation: partial(renew_invitation, key=key),
+    }
+
+
+def answers(key: str) -> Questions:
+    """Which function answers which question."""
+    return {ViewInvitation: view_invitation, IdentityMailFacts: partial(mail_facts, key=key)}

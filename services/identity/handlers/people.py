@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from chassis.database import Database, Tx
 from chassis.ids import new_id
-from chassis.requests import Work
+from chassis.requests import Commands, Questions, Work
 from chassis.tokens import digest
 from contracts.identity import (
     ContactChanged,
@@ -92,3 +94,12 @@ async def update_person(tx: Tx, command: UpdatePerson) -> Person:
         for contact, sequence in await people.touch_contacts(tx, person.id):
             tx.announce(ContactChanged(state=contact), sequence=sequence)
     return changed
+
+
+COMMANDS: Commands = {UpdatePerson: update_person}
+"""Which function answers which command."""
+
+
+def answers(passwords: Passwords) -> Questions:
+    """Which function answers which question."""
+    return {SignIn: partial(sign_in, passwords=passwords)}
