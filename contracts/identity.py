@@ -35,6 +35,8 @@ from .message import (
 TimeZone = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_+\-/]+$")]
 """An IANA time zone name such as `Europe/Berlin`."""
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")]
+SupportEmail = EmailAddress | Literal[""]
+"""An e-mail address, or empty to take it away."""
 Phone = Annotated[str, StringConstraints(strip_whitespace=True, max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Password = Annotated[Secret, StringConstraints(min_length=10, max_length=200)]
 """At least ten characters (NIST SP 800-63B asks for eight), no rules of composition, 200 at most."""
@@ -374,10 +376,13 @@ class AcceptInvitation(Command[SignedIn]):
 
 @command("identity.update_merchant.v1")
 class UpdateMerchant(Command[Merchant]):
-    """Change a merchant's branding, support contact and defaults; only the fields that are given. Admins only."""
+    """Change a merchant's branding, support contact and defaults; only the fields that are given. Admins only.
+
+    An empty text takes the support address, the phone number or the tax id away.
+    """
 
     name: Line | None = None
-    support_email: EmailAddress | None = None
+    support_email: SupportEmail | None = None
     support_phone: Phone | None = None
     brand_colour: Colour | None = None
     address: Address | None = None

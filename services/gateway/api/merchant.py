@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import StringConstraints
 
 from contracts import identity
-from contracts.identity import Colour, Phone, SetLogo, TimeZone, UpdateMerchant
-from contracts.message import Address, Currency, EmailAddress, Line, Locale
+from contracts.identity import Colour, Phone, SetLogo, SupportEmail, TimeZone, UpdateMerchant
+from contracts.message import Address, Currency, Line, Locale
 from services.gateway import commands
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.errors import TooLarge, UnsupportedMediaType
@@ -43,7 +43,7 @@ class MerchantChange(Given):
     """What to change; fields that are left out stay."""
 
     name: Line | None = None
-    support_email: EmailAddress | None = None
+    support_email: SupportEmail | None = None
     support_phone: Phone | None = None
     brand_colour: Colour | None = None
     address: Address | None = None

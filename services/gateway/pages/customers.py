@@ -122,7 +122,9 @@ async def save(request: Request, session: MemberSession, customer_id: UUID) -> R
     customer = await readmodel.customer(request.app.state.runtime.db, session.viewer, customer_id)
     form = await Form.posted(request)
     with form.refusals(page.reader):
-        order = identity.UpdateCustomer.model_validate(_typed(form) | {"customer_id": customer_id})
+        # What was emptied is sent as empty: left out, it would stay as it was.
+        emptied = {name: "" for name in ("company", "phone") if name in form.values and not form.given(name)}
+        order = identity.UpdateCustomer.model_validate(_typed(form) | emptied | {"customer_id": customer_id})
         await commands.send(request, order, id=form.command_id)
         return done(f"/console/customers/{customer_id}", "saved")
     return _form(page, form, customer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -66,6 +66,11 @@ class Form:
         for number in sorted(found):
             yield number, self.group(f"{prefix}.{number}")
 
+    def field_at(self, place: Sequence[str | int]) -> str:
+        """The field that pydantic's error is at. What a type with alternatives adds to its place is no field's name."""
+        names = [".".join(map(str, place[:length])) for length in range(len(place), 0, -1)]
+        return next((name for name in names if name in self.values), names[0] if names else "")
+
     def refusals(self, reader: Reader) -> _Refusals:
         """Whatever the block is refused for is written into this form, to be shown again with status `self.status`."""
         return _Refusals(self, reader)
@@ -87,7 +92,7 @@ class _Refusals:
             case ValidationError():
                 form.status = 422
                 for each in error.errors():
-                    name = ".".join(str(part) for part in each["loc"])
+                    name = form.field_at(each["loc"])
                     form.errors.setdefault(name, explain_field(each["type"], name, each.get("ctx", {}), reader))
                 form.problem = reader.gettext("Please look at the marked fields.")
             case Problem():

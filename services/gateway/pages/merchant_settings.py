@@ -71,7 +71,8 @@ async def show(request: Request, session: MemberSession) -> Response:
 
 def _typed(form: Form) -> dict[str, Any]:
     names = ("name", "support_email", "support_phone", "tax_id", "locale", "time_zone", "currency")
-    given = {name: value for name in names if (value := form.given(name)) is not None}
+    # Empty is sent as empty: it takes away what may be missing, and is refused where something must stand.
+    given = {name: form.get(name).strip() for name in names if name in form.values}
     return given | {"brand_colour": form.get("brand_colour").lower(), "address": form.group("address")}
 
 

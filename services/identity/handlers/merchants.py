@@ -7,7 +7,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64Error
 
 from chassis.database import Tx
-from chassis.requests import Work
+from chassis.requests import Commands, Work, steps
 from contracts.identity import Logo, LogoChanged, Merchant, MerchantChanged, SetLogo, UpdateMerchant
 from contracts.message import Actor, FieldError, InvalidInput, NotAllowed
 from services.identity.domain.access import why_not_settings
@@ -19,14 +19,14 @@ _MAX_UPLOAD = 1_000_000
 
 
 async def update_merchant(tx: Tx, command: UpdateMerchant) -> Merchant:
-    """Change what is given; an empty text takes a phone number or tax id away."""
+    """Change what is given; an empty text takes a support contact or tax id away."""
     _only_admins(tx.cause.actor)
     errors = mistakes(command.model_dump())
     if errors:
         raise InvalidInput(errors=errors)
     merchant = await merchants.lock_merchant(tx, tx.merchant)
     given = {name: value for name, value in command if value is not None}
-    given |= {name: None for name in ("support_phone", "tax_id") if given.get(name) == ""}
+    given |= {name: None for name in ("support_email", "support_phone", "tax_id") if given.get(name) == ""}
     changed = merchant.model_copy(update=given)
     if changed != merchant:
         tx.announce(MerchantChanged(state=changed), sequence=await merchants.save_merchant(tx, changed))
@@ -66,3 +66,7 @@ def _only_admins(actor: Actor) -> None:
     reason = why_not_settings(actor)
     if reason:
         raise NotAllowed(reason)
+
+
+COMMANDS: Commands = {UpdateMerchant: update_merchant, SetLogo: steps(set_logo)}
+"""Which function answers which command."""

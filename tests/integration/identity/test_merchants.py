@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from contracts.identity import Logo, Merchant, SetLogo, UpdateMerchant
 from contracts.message import Address, InvalidInput, NotAllowed, NotFound
@@ -43,6 +44,21 @@ async def test_an_admin_changes_what_is_given_and_no_more(office: Office, news: 
         ("identity.merchant.changed.v1", 3),
     ]
     assert Merchant.model_validate(events[-1].data["state"]) == second
+
+
+async def test_an_empty_text_takes_each_contact_and_the_tax_id_away(office: Office) -> None:
+    given = {"support_email": "hilfe@nordlicht.example", "support_phone": "+49 30 1", "tax_id": "DE1"}
+    before = await change(office, **given)
+    assert before.support_email == "hilfe@nordlicht.example"
+    after = await change(office, **dict.fromkeys(given, ""))
+    assert (after.support_email, after.support_phone, after.tax_id) == (None, None, None)
+    assert await office.h.db.fetchval("SELECT support_email FROM merchant WHERE id = $1", after.id) is None
+
+
+def test_an_address_that_is_none_is_still_refused() -> None:
+    with pytest.raises(ValidationError) as refused:
+        UpdateMerchant(support_email="nobody")
+    assert {error["loc"][0] for error in refused.value.errors()} == {"support_email"}
 
 
 async def test_a_change_of_nothing_is_not_announced(office: Office, news: News) -> None:

@@ -1,0 +1,90 @@
+"""The pages' forms and lists, as a browser without scripts sends and reads them."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from contracts.identity import Customer, Member, Merchant, UpdateCustomer, UpdateMerchant
+from tests.integration.gateway.world import World
+
+
+async def browser_of(world: World, who: Any) -> httpx.AsyncClient:
+    return world.client(Cookie=f"portal={await world.sign_in(who)}")
+
+
+def fields_of(page: str, form_to: str) -> dict[str, str]:
+    """What a browser would send of the form to an address, nobody having touched it."""
+    form = re.search(rf'<form[^>]*action="{re.escape(form_to)}"[^>]*>(.*?)</form>', page, re.DOTALL)
+    assert form is not None, page
+    sent = {}
+    for tag in re.findall(r"<input[^>]*>", form[1]):
+        name, value = re.search(r'name="([^"]+)"', tag), re.search(r'value="([^"]*)"', tag)
+        assert name is not None
+        sent[name[1]] = value[1] if value else ""
+    for name, options in re.findall(r'<select[^>]*name="([^"]+)"[^>]*>(.*?)</select>', form[1], re.DOTALL):
+        chosen = re.search(r'value="([^"]*)" selected', options)
+        sent[name] = chosen[1] if chosen else ""
+    return sent
+
+
+@pytest.fixture
+async def merchant(world: World) -> Merchant:
+    return await world.merchant(support_email="help@nordlicht.example", support_phone="+49 30 1", tax_id="DE1")
+
+
+@pytest.fixture
+async def member(world: World, merchant: Merchant) -> Member:
+    return await world.member(merchant)
+
+
+# --- clearing what was filled in ------------------------------------------------------------------------------------
+
+
+async def test_an_emptied_field_of_a_customer_is_sent_as_empty(
+    world: World, merchant: Merchant, member: Member
+) -> None:
+    customer = await world.customer(merchant, company="Analytical Engines", phone="+44 1", tax_ids=("GB1",))
+    orders: list[UpdateCustomer] = []
+
+    def save(asked: Any) -> Customer:
+        orders.append(asked.request)
+        return customer
+
+    world.owners.answers[UpdateCustomer] = save
+    path = f"/console/customers/{customer.id}/edit"
+    async with await browser_of(world, member) as browser:
+        form = fields_of((await browser.get(path)).text, path)
+        assert (form["company"], form["phone"], form["tax_ids"]) == ("Analytical Engines", "+44 1", "GB1")
+        answer = await browser.post(path, data=form | {"company": "", "phone": " ", "tax_ids": ""})
+    assert answer.status_code == 303
+    assert (orders[0].company, orders[0].phone, orders[0].tax_ids, orders[0].name) == ("", "", (), "Ada")
+
+
+async def test_an_emptied_setting_is_sent_as_empty(world: World, merchant: Merchant, member: Member) -> None:
+    orders: list[UpdateMerchant] = []
+
+    def save(asked: Any) -> Merchant:
+        orders.append(asked.request)
+        return merchant
+
+    world.owners.answers[UpdateMerchant] = save
+    emptied = dict.fromkeys(("support_email", "support_phone", "tax_id"), "")
+    async with await browser_of(world, member) as browser:
+        form = fields_of((await browser.get("/console/settings")).text, "/console/settings")
+        assert {name: form[name] for name in emptied} == {
+            "support_email": "help@nordlicht.example",
+            "support_phone": "+49 30 1",
+            "tax_id": "DE1",
+        }
+        answer = await browser.post("/console/settings", data=form | emptied)
+        wrong = await browser.post("/console/settings", data=form | {"support_email": "nobody"})
+        unnamed = await browser.post("/console/settings", data=form | {"name": " "})
+    assert answer.status_code == 303
+    assert orders[0].model_dump(include=set(emptied)) == emptied
+    assert wrong.status_code == 422
+    assert 'id="support-email-error">Please enter an e-mail address' in wrong.text
+    assert unnamed.status_code == 422
+    assert 'id="name-error">Please fill this in.' in unnamed.text
+    assert len(orders) == 1
