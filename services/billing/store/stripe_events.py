@@ -21,23 +21,37 @@ class StoredEvent:
     tries: int
 
 
-async def store(db: Database | Tx, event_id: str, kind: str, account: str | None, payload: str, now: datetime) -> None:
-    """Keep an event unless it is known, and wake the worker, in one round trip."""
+async def store(
+    db: Database | Tx,
+    event_id: str,
+    kind: str,
+    account: str | None,
+    payload: str,
+    now: datetime,
+    *,
+    outcome: str | None = None,
+) -> None:
+    """Keep an event unless it is known, and wake the worker, in one round trip.
+
+    One with an `outcome` is kept as done and wakes nobody: a NOTIFY makes commits wait for each other.
+    """
     await db.execute(
         """
         WITH kept AS (
-            INSERT INTO stripe_event (id, type, account, payload, received_at, next_try_at)
-            VALUES ($1, $2, $3, $4, $5, $5)
+            INSERT INTO stripe_event (id, type, account, payload, received_at, next_try_at, status, outcome, handled_at)
+            VALUES ($1, $2, $3, $4, $5, $5, CASE WHEN $6::text IS NULL THEN 'waiting' ELSE 'done' END, $6,
+                    CASE WHEN $6::text IS NOT NULL THEN $5::timestamptz END)
             ON CONFLICT (id) DO NOTHING
             RETURNING id
         )
-        SELECT pg_notify('stripe_event', '') FROM kept
+        SELECT pg_notify('stripe_event', '') FROM kept WHERE $6::text IS NULL
         """,
         event_id,
         kind,
         account,
         payload,
         now,
+        outcome,
     )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP door: check the signature, store, say yes. Nothing is decided here."""
+"""The HTTP door: check the signature, store, say yes. Nothing is decided here but whether it concerns us at all."""
 
 import logging
 
@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from chassis.service import Runtime
 from services.billing.store import stripe_events
-from services.billing.stripe_gateway import NotFromStripeError, event_of, verify, without_urls
+from services.billing.stripe_gateway import Event, NotFromStripeError, event_of, verify, without_urls
+from services.billing.webhooks.news import understand
 
 log = logging.getLogger("portal.billing.webhooks")
 
@@ -30,11 +31,22 @@ def build_http(runtime: Runtime, *, secret: str) -> FastAPI:
             log.warning("A webhook was refused.", extra={"reason": str(wrong)})
             return Response("This is not a webhook that Stripe signed for us.", 400)
         now = runtime.clock.now()
-        await stripe_events.store(runtime.db, event.id, event.type, event.account, without_urls(raw.decode()), now)
+        payload, outcome = without_urls(raw.decode()), _no_news(event)
+        await stripe_events.store(runtime.db, event.id, event.type, event.account, payload, now, outcome=outcome)
         return Response(status_code=200)
 
     app.add_route("/webhooks/stripe", receive, methods=["POST"])
     return app
+
+
+def _no_news(event: Event) -> str | None:
+    """Why an event says nothing to us, as most do; None: the worker must look at it."""
+    try:
+        told = understand(event)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        # Broken: the worker tries it, and a person looks at it in the end.
+        return None
+    return told if isinstance(told, str) else None
 
 
 async def _read(request: Request) -> bytes | None:
