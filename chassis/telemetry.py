@@ -43,11 +43,10 @@ def configure_tracing(service: str) -> None:
     """
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return
-    # Only here: the SDK takes a quarter of a second to import.
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - slow to import
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - likewise
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - likewise
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - likewise
 
     provider = TracerProvider(resource=Resource.create({"service.name": f"portal-{service}"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
