@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.gateway.api.errors import BodyLimit, check_content_type
+from services.gateway.api.shapes import EmptyIsAbsent
 from services.gateway.security import check_csrf
 
 MOST_BYTES = 2_000_000
@@ -30,7 +31,12 @@ _PROBLEM: dict[str, Any] = {
             "items": {
                 "type": "object",
                 "required": ["field", "message"],
-                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                "properties": {
+                    "field": {"type": "string"},
+                    "message": {"type": "string"},
+                    "code": {"type": "string", "description": "Names the sentence for whoever words it themselves."},
+                    "values": {"type": "object", "description": "What the sentence names: amounts, days, texts."},
+                },
             },
         },
     },
@@ -96,6 +102,7 @@ def describe() -> FastAPI:
         redirect_slashes=False,
     )
     http.add_middleware(BodyLimit, most=MOST_BYTES)
+    http.add_middleware(EmptyIsAbsent)
 
     def document() -> dict[str, Any]:
         if http.openapi_schema is None:

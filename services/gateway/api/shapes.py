@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Query
 from pydantic import BaseModel, ConfigDict
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.readmodel import Page
 
@@ -40,6 +41,23 @@ def items(page: Page[Any], of: type[T], **context: Any) -> Items[T]:
     return Items[T](
         items=[make.model_validate(each, context=context) for each in page.items], next_cursor=page.next_cursor
     )
+
+
+class EmptyIsAbsent:
+    """ASGI middleware: in the API a query value that is empty (`?status=&cursor=`) is as good as not given.
+
+    Forms and URL builders send such for a filter that nobody has chosen; no parameter of ours means anything by "".
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with those values alone that say something."""
+        if scope["type"] == "http" and scope["path"].startswith("/api/"):
+            pairs = scope["query_string"].split(b"&")
+            scope = {**scope, "query_string": b"&".join(pair for pair in pairs if pair.partition(b"=")[2])}
+        await self.app(scope, receive, send)
 
 
 async def _idempotency_key(

@@ -272,6 +272,25 @@ async def test_a_logo_is_sent_as_it_is(world: World) -> None:
         problem(await browser.put("/api/v1/merchant/logo", content=b"x", headers={"content-type": "text/html"}), 415)
 
 
+async def test_an_empty_query_value_is_as_good_as_none(world: World) -> None:
+    merchant = await world.merchant()
+    customer = await world.customer(merchant)
+    bill, own = invoice(customer), todo(customer, "assigned")
+    await world.hear(InvoiceOpened(state=bill))
+    await world.hear(TodoCreated(state=own))
+    async with world.client(await world.sign_in(await world.member(merchant))) as browser:
+        for path, id_ in (
+            ("invoices?status=&customer_id=&cursor=&limit=", bill.id),
+            (f"invoices?status=open&customer_id={customer.id}&cursor", bill.id),
+            ("todos?status=&customer_id=&cursor=", own.id),
+            ("customers?q=&archived=&cursor=", customer.id),
+        ):
+            answer = await browser.get(f"/api/v1/{path}")
+            assert answer.status_code == 200, (path, answer.text)
+            assert [each["id"] for each in answer.json()["items"]] == [str(id_)], path
+        problem(await browser.get("/api/v1/invoices?status=lost"), 422)
+
+
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
