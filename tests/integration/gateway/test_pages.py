@@ -1,13 +1,18 @@
 """The pages' forms and lists, as a browser without scripts sends and reads them."""
 
 import re
+from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import httpx
 import pytest
 
+from chassis.tokens import digest
+from contracts.billing import CreatePaymentLink, InvoiceGivenUp, InvoiceOpened, InvoicePaid
 from contracts.identity import Customer, Member, Merchant, UpdateCustomer, UpdateMerchant
-from tests.integration.gateway.world import World
+from contracts.message import FieldError, InvalidInput
+from tests.integration.gateway.world import World, invoice, with_link
 
 
 async def browser_of(world: World, who: Any) -> httpx.AsyncClient:
@@ -88,3 +93,26 @@ async def test_an_emptied_setting_is_sent_as_empty(world: World, merchant: Merch
     assert unnamed.status_code == 422
     assert 'id="name-error">Please fill this in.' in unnamed.text
     assert len(orders) == 1
+
+
+# --- a new payment link ---------------------------------------------------------------------------------------------
+
+
+async def test_every_link_of_the_error_summary_leads_to_something(
+    world: World, merchant: Merchant, member: Member
+) -> None:
+    customer = await world.customer(merchant)
+    wrong = [FieldError(field=name, message=f"Wrong: {name}") for name in ("lines", "due_on", "currency", "memo")]
+    world.owners.answers[CreatePaymentLink] = lambda _: InvalidInput(errors=tuple(wrong))
+    path = f"/console/customers/{customer.id}/payment-links/new"
+    line = {"lines.0.description": "Workshop", "lines.0.quantity": "1", "lines.0.unit_amount": "5"}
+    async with await browser_of(world, member) as browser:
+        csrf = re.search(r'name="csrf" value="([^"]+)"', (await browser.get(path)).text)
+        assert csrf is not None
+        typed = {"csrf": csrf[1], "press": "save", "currency": "EUR", "due_on": "2026-04-01"} | line
+        answer = await browser.post(path, data=typed)
+    assert answer.status_code == 422
+    links = re.findall(r'<a href="#([^"]+)">Wrong:', answer.text)
+    assert links == ["lines", "due-on", "currency", "memo"]
+    for anchor in links:
+        assert f' id="{anchor}"' in answer.text, anchor
