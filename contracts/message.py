@@ -171,10 +171,16 @@ def system(service: Service) -> Actor:
 
 
 class FieldError(Shape):
-    """One thing wrong with the input: `field` is a path such as `lines.0.quantity`."""
+    """One thing wrong with the input: `field` is a path such as `lines.0.quantity`.
+
+    `message` is an English sentence. `code` names that sentence for whoever words it in another language, `values` are
+    what it names: an amount as `{"amount": 50, "currency": "EUR"}`, a day as `{"date": "2026-03-02"}`, else a text.
+    """
 
     field: str
     message: str
+    code: str | None = None
+    values: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Problem(Exception):  # noqa: N818 - a refusal is a sentence (`InvoiceAlreadyPaid`), its base is RFC 9457's word
@@ -212,7 +218,7 @@ class Problem(Exception):  # noqa: N818 - a refusal is a sentence (`InvoiceAlrea
             **self.members,
         }
         if self.errors:
-            document["errors"] = [{"field": each.field, "message": each.message} for each in self.errors]
+            document["errors"] = [each.model_dump(mode="json", exclude_defaults=True) for each in self.errors]
         return document
 
     @staticmethod

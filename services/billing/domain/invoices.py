@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, assert_never
 
+from pydantic import JsonValue
+
 from contracts.message import FieldError
 from services.billing.domain import currencies
 from services.billing.domain.lines import HIGHEST_TOTAL, Line, Totals, line_amount
@@ -47,18 +49,19 @@ def line_problems(lines: Sequence[Line]) -> list[FieldError]:
     """What is wrong with single lines, each named by its place: `lines.0.quantity`."""
     found = []
     for place, line in enumerate(lines):
+        at = f"lines.{place}"
         if line.quantity <= 0:
-            found.append(FieldError(field=f"lines.{place}.quantity", message="The quantity must be above 0."))
+            found.append(_error(f"{at}.quantity", "quantity-too-small", "The quantity must be above 0."))
         elif line_amount(line) > HIGHEST_TOTAL:
-            found.append(FieldError(field=f"lines.{place}.unit_amount", message="This line adds up to too much."))
+            found.append(_error(f"{at}.unit_amount", "line-too-large", "This line adds up to too much."))
         if not 0 <= line.discount_percent <= 100:
             message = "The discount must be between 0 and 100 percent."
-            found.append(FieldError(field=f"lines.{place}.discount_percent", message=message))
+            found.append(_error(f"{at}.discount_percent", "discount-out-of-range", message))
         if not 0 <= line.tax_rate <= 100:
             message = "The tax rate must be between 0 and 100 percent."
-            found.append(FieldError(field=f"lines.{place}.tax_rate", message=message))
+            found.append(_error(f"{at}.tax_rate", "tax-rate-out-of-range", message))
     if not lines:
-        found.append(FieldError(field="lines", message="There must be at least one line."))
+        found.append(_error("lines", "no-lines", "There must be at least one line."))
     return found
 
 
@@ -66,30 +69,44 @@ def invoice_problems(currency: str, totals: Totals, due_on: date, today: date) -
     """What is wrong with the invoice as a whole."""
     found = []
     if currency not in currencies.in_use():
-        found.append(FieldError(field="currency", message=f"{currency} is not a currency in use."))
+        message = f"{currency} is not a currency in use."
+        found.append(_error("currency", "currency-not-in-use", message, currency=currency))
     if problem := _total_problem(currency, totals.total):
         found.append(problem)
-    if not _EARLIEST_DUE <= due_on <= _years_after(today, _YEARS_AHEAD):
-        message = f"The due date must be between {_EARLIEST_DUE.year} and {_YEARS_AHEAD} years from now."
-        found.append(FieldError(field="due_on", message=message))
+    latest = _years_after(today, _YEARS_AHEAD)
+    if not _EARLIEST_DUE <= due_on <= latest:
+        message = f"The due date must be between {_EARLIEST_DUE} and {latest}."
+        values: dict[str, JsonValue] = {
+            "first": {"date": _EARLIEST_DUE.isoformat()},
+            "last": {"date": latest.isoformat()},
+        }
+        found.append(_error("due_on", "due-date-out-of-range", message, **values))
     return found
+
+
+def _error(field: str, code: str, message: str, **values: JsonValue) -> FieldError:
+    return FieldError(field=field, message=message, code=code, values=values)
 
 
 def _total_problem(currency: str, total: int) -> FieldError | None:
     least, most = currencies.smallest_charge(currency), currencies.largest_charge(currency)
     step = currencies.smallest_step(currency)
-    if total <= 0:
-        message = "The total must be above 0."
-    elif total < least:
+    if total < least:
         message = f"The total must be at least {currencies.written(least, currency)}."
-    elif total > most:
+        return _error("lines", "total-too-small", message, least=_money(least, currency))
+    if total > most:
         message = f"The total must be at most {currencies.written(most, currency)}."
-    elif total % step:
+        return _error("lines", "total-too-large", message, most=_money(most, currency))
+    if total % step:
         whole, shown = currencies.written(step, currency), currencies.written(total, currency)
         message = f"Cards can be charged in steps of {whole} only; the total is {shown}."
-    else:
-        return None
-    return FieldError(field="lines", message=message)
+        values = {"step": _money(step, currency), "total": _money(total, currency)}
+        return _error("lines", "total-between-steps", message, **values)
+    return None
+
+
+def _money(amount: int, currency: str) -> JsonValue:
+    return {"amount": amount, "currency": currency}
 
 
 def chargeable(amount: int, currency: str) -> bool:

@@ -119,12 +119,12 @@ async def _billable_customer(tx: Tx, customer_id: CustomerId) -> Customer:
 
 def _require_address(customer: Customer, *, draft: bool) -> None:
     if draft:
-        message = "A draft is not sent. Open it first."
+        code, message = "draft-not-sent", "A draft is not sent. Open it first."
     elif customer.email is None:
-        message = "This customer has no e-mail address."
+        code, message = "no-email-address", "This customer has no e-mail address."
     else:
         return
-    raise InvalidInput(message, errors=(FieldError(field="send_email", message=message),))
+    raise InvalidInput(message, errors=(FieldError(field="send_email", message=message, code=code),))
 
 
 def _drafted(tx: Tx, command: CreatePaymentLink) -> Invoice:

@@ -15,7 +15,7 @@ from chassis.ids import new_id
 from contracts.message import NotFound, OutcomeUnknown, Problem
 
 from .language import Reader
-from .problems import explain, explain_field
+from .problems import explain, explain_field, owners_sentence
 
 _ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 
@@ -98,7 +98,7 @@ class _Refusals:
             case Problem():
                 form.status = error.status
                 form.problem = explain(error, reader)
-                form.errors |= {each.field: reader.gettext(each.message) for each in error.errors}
+                form.errors |= {each.field: owners_sentence(each, reader) for each in error.errors}
             case _:
                 return False
         if not isinstance(error, OutcomeUnknown):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
+
+from pydantic import JsonValue
 
 from contracts import billing, identity, message, todos
 from contracts.billing import Decline
-from contracts.message import Problem
+from contracts.message import FieldError, Problem
 from services.gateway.security import CsrfRefused, WrongAccount
 
 from .language import Reader
@@ -68,6 +71,21 @@ _FIELDS = {
     "other": _("Please check what stands here."),
 }
 
+_CODES = {
+    "quantity-too-small": _("The quantity must be above 0."),
+    "line-too-large": _("This line adds up to too much."),
+    "discount-out-of-range": _("The discount must be between 0 and 100 percent."),
+    "tax-rate-out-of-range": _("The tax rate must be between 0 and 100 percent."),
+    "no-lines": _("Please fill in at least one line."),
+    "currency-not-in-use": _("%(currency)s is not a currency in use."),
+    "total-too-small": _("The total must be at least %(least)s."),
+    "total-too-large": _("The total must be at most %(most)s."),
+    "total-between-steps": _("Cards can be charged in steps of %(step)s only; the total is %(total)s."),
+    "due-date-out-of-range": _("The due date must be between %(first)s and %(last)s."),
+    "draft-not-sent": _("A draft is not sent. Open it first."),
+    "no-email-address": _("This customer has no e-mail address."),
+}
+
 
 def explain(problem: Problem, reader: Reader) -> str:
     """The refusal as a sentence in the reader's language."""
@@ -83,6 +101,24 @@ def decline(why: Decline, reader: Reader) -> str:
     """Why a card was declined, as a sentence in the reader's language where we know the code."""
     known = _DECLINES.get(why.code)
     return reader.gettext(known) if known else reader.gettext(why.message)
+
+
+def owners_sentence(error: FieldError, reader: Reader) -> str:
+    """What the owner found wrong with one field: in the reader's words where we have them for its code."""
+    known = _CODES.get(error.code or "")
+    if known is None:
+        return reader.gettext(error.message)
+    return reader.gettext(known) % {name: _in_words(value, reader) for name, value in error.values.items()}
+
+
+def _in_words(value: JsonValue, reader: Reader) -> str:
+    match value:
+        case {"amount": int(amount), "currency": str(currency)}:
+            return reader.money(amount, currency)
+        case {"date": str(day)}:
+            return reader.date(date.fromisoformat(day))
+        case _:
+            return str(value)
 
 
 def explain_field(kind: str, name: str, context: Mapping[str, Any], reader: Reader) -> str:

@@ -43,7 +43,7 @@ def test_currencies_in_use_are_accepted(currency: str) -> None:
 
 
 def test_a_total_of_nothing_is_refused() -> None:
-    assert problems(amount=0) == [("lines", "The total must be above 0.")]
+    assert problems(amount=0) == [("lines", "The total must be at least 0.50 EUR.")]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Forms that come back: what is wrong, in words, and under which command id they may be sent again."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -15,11 +16,14 @@ from contracts.message import (
     OutcomeUnknown,
     Problem,
 )
+from services.billing.domain.invoices import invoice_problems, line_problems
+from services.billing.domain.lines import Line, totals
 from services.gateway.pages.forms import Form
 from services.gateway.pages.language import Reader
 from services.gateway.pages.payment_link import lines_of
 from services.gateway.pages.problems import explain
 
+TODAY = date(2026, 3, 2)
 ENGLISH = Reader.choose(["en"], None, datetime(2026, 3, 2, 9, tzinfo=UTC))
 GERMAN = Reader.choose(["de"], None, datetime(2026, 3, 2, 9, tzinfo=UTC))
 
@@ -59,6 +63,43 @@ def test_each_field_that_pydantic_refuses_says_what_is_wrong_in_the_readers_lang
 def test_the_owners_field_errors_stand_at_their_fields() -> None:
     problem = InvalidInput(errors=(FieldError(field="lines.0.quantity", message="Too much."),))
     assert _refused(problem, Form()).errors == {"lines.0.quantity": "Too much."}
+
+
+def test_every_refusal_of_billings_is_told_in_the_readers_words_and_way_of_writing() -> None:
+    wrong = [
+        Line("a", Decimal(0), 100),
+        Line("b", Decimal(1), 100, discount_percent=Decimal(101), tax_rate=Decimal(-1)),
+        Line("c", Decimal(1_000_000), 99_999_999_999),
+    ]
+    form = _refused(InvalidInput(errors=tuple(line_problems(wrong))), Form(), GERMAN)
+    assert form.errors == {
+        "lines.0.quantity": "Die Menge muss größer als 0 sein.",
+        "lines.1.discount_percent": "Der Rabatt muss zwischen 0 und 100 Prozent liegen.",
+        "lines.1.tax_rate": "Der Steuersatz muss zwischen 0 und 100 Prozent liegen.",
+        "lines.2.unit_amount": "Diese Zeile ergibt einen zu hohen Betrag.",
+    }
+    for currency, amount, sentence in (
+        ("EUR", 1, "Der Gesamtbetrag muss mindestens 0,50\N{NO-BREAK SPACE}€ betragen."),
+        ("EUR", 100_000_000, "Der Gesamtbetrag darf höchstens 999.999,99\N{NO-BREAK SPACE}€ betragen."),
+        (
+            "KWD",
+            1_234,
+            (
+                "Karten können nur in Schritten von 0,010\N{NO-BREAK SPACE}KWD belastet werden; der Gesamtbetrag ist "
+                "1,234\N{NO-BREAK SPACE}KWD."
+            ),
+        ),
+    ):
+        sums = totals([Line("x", Decimal(1), amount)], tax_inclusive=False)
+        refused = InvalidInput(errors=tuple(invoice_problems(currency, sums, TODAY, TODAY)))
+        # As it comes over the wire.
+        assert _refused(Problem.from_document(refused.document()), Form(), GERMAN).errors == {"lines": sentence}
+    sums = totals([Line("x", Decimal(1), 100)], tax_inclusive=False)
+    refused = InvalidInput(errors=tuple(invoice_problems("ZZZ", sums, date(1999, 1, 1), TODAY)))
+    assert _refused(refused, Form(), GERMAN).errors == {
+        "currency": "ZZZ ist keine gültige Währung.",
+        "due_on": "Das Fälligkeitsdatum muss zwischen dem 01.01.2000 und dem 02.03.2036 liegen.",
+    }
 
 
 def test_what_is_not_there_is_a_page_of_its_own_and_a_bug_stays_a_bug() -> None:
