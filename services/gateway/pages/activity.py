@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from contracts.message import EVENTS
 from services.gateway.domain import Viewer
 from services.gateway.readmodel import Entry
 
@@ -79,6 +80,15 @@ class Happening:
     """The customer, where lines of several stand side by side."""
 
 
+def news(viewer: Viewer) -> list[str]:
+    """The types of the events that there is a sentence for, to ask the timeline for these alone."""
+    return [type_ for type_ in EVENTS if _is_news(type_.rsplit(".", 1)[0], viewer)]
+
+
+def _is_news(name: str, viewer: Viewer) -> bool:
+    return name in _HAPPENED and (viewer.is_member or name != "identity.customer.created")
+
+
 def happenings(entries: Iterable[Entry], viewer: Viewer, reader: Reader, *, whose: bool = False) -> list[Happening]:
     """The entries as sentences, `whose` with the customer's name; what is no news to a person is left out."""
     return [line for entry in entries if (line := _line(entry, viewer, reader, whose=whose)) is not None]
@@ -86,7 +96,7 @@ def happenings(entries: Iterable[Entry], viewer: Viewer, reader: Reader, *, whos
 
 def _line(entry: Entry, viewer: Viewer, reader: Reader, *, whose: bool) -> Happening | None:
     name = entry.type.rsplit(".", 1)[0]
-    if name not in _HAPPENED or (name == "identity.customer.created" and not viewer.is_member):
+    if not _is_news(name, viewer):
         return None
     sentence, tone = _HAPPENED[name]
     what = reader.gettext(sentence) % _told(entry.about, reader)
@@ -105,6 +115,8 @@ def _because(entry: Entry, reader: Reader) -> str:
         sentence = _BECAUSE.get(entry.because.type.rsplit(".", 1)[0])
         return reader.gettext(sentence) % _told(entry.because.about, reader) if sentence else ""
     match entry.actor_kind:
+        case "public" if entry.type.startswith("billing.") or entry.about.get("origin") == "pay_link":
+            return reader.gettext("through the payment link")  # however they came by it: it may have been handed on
         case "public":
             return reader.gettext("through the link in the mail")
         case "system" if entry.type.startswith("billing."):

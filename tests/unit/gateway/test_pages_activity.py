@@ -64,11 +64,19 @@ def test_what_follows_from_another_event_names_it() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name", "said"),
-    [("member", "Ada Byron", "by Ada Byron"), ("public", None, "through the link in the mail"), ("contact", None, "")],
+    [("member", "Ada Byron", "by Ada Byron"), ("public", None, "through the payment link"), ("contact", None, "")],
 )
 def test_what_a_person_did_names_them(kind: str, name: str | None, said: str) -> None:
     entry = _entry("billing.invoice.payment_started.v1", actor_kind=kind, actor_name=name, about={"number": "INV-1"})
     assert _line(entry).because == said
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"), [("pay_link", "through the payment link"), ("merchant", "through the link in the mail")]
+)
+def test_an_invitation_says_by_which_link_somebody_asked_for_it(origin: str, said: str) -> None:
+    about = {"email": "ada@example.com", "origin": origin}
+    assert _line(_entry("identity.invitation.sent.v1", actor_kind="public", about=about)).because == said
 
 
 def test_what_an_event_does_not_tell_is_a_dash() -> None:
