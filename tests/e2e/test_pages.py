@@ -169,7 +169,7 @@ def test_everything_to_press_or_fill_is_reached_by_tab_and_shows_its_focus(brows
     page.goto(f"{world.url}/console/customers/{world.customer.id}/payment-links/new")
     expected = page.evaluate(
         """() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary')]
-           .filter(e => e.checkVisibility() && !e.closest('details:not([open]) > :not(summary)')).length"""
+           .filter(e => e.checkVisibility() && e.tabIndex >= 0 && !e.closest('details:not([open]) > :not(summary)')).length"""
     )
     reached = set()
     for _ in range(expected * 4):
@@ -248,6 +248,16 @@ def test_a_line_is_added_to_a_payment_link_without_javascript_and_keeps_the_othe
     wrong = page.locator("[aria-invalid=true]")
     assert [wrong.nth(number).get_attribute("name") for number in range(wrong.count())] == ["lines.1.unit_amount"]
     assert page.locator("#lines-1-unit-amount-error").inner_text() == "EUR has no fractions this small."
+
+
+def test_enter_in_a_payment_link_saves_it_instead_of_adding_a_line(browser: Browser, world: World) -> None:
+    page = _as(browser, world, "member", java_script_enabled=False).new_page()
+    page.goto(f"{world.url}/console/customers/{world.customer.id}/payment-links/new")
+    page.get_by_label("Description").fill("Workshop")
+    page.get_by_label("Unit price").fill("1,250.00")
+    page.get_by_label("Unit price").press("Enter")
+    assert "nothing has been changed" in page.locator("#problem").inner_text()  # it was sent, and nobody took it
+    assert page.get_by_label("Description").count() == 1
 
 
 def test_the_payment_page_shows_one_invoice_and_nothing_else_of_its_customer(browser: Browser, world: World) -> None:

@@ -116,3 +116,12 @@ async def test_every_link_of_the_error_summary_leads_to_something(
     assert links == ["lines", "due-on", "currency", "memo"]
     for anchor in links:
         assert f' id="{anchor}"' in answer.text, anchor
+
+
+async def test_enter_in_a_new_payment_link_saves_it(world: World, merchant: Merchant, member: Member) -> None:
+    customer = await world.customer(merchant)
+    async with await browser_of(world, member) as browser:
+        page = (await browser.get(f"/console/customers/{customer.id}/payment-links/new")).text
+    # Enter presses the first button of the form, wherever it is shown (HTML, implicit submission).
+    buttons = re.findall(r'<button[^>]*name="press" value="(\w+)"[^>]*>', page)
+    assert buttons == ["save", "add_line", "email", "save"]
