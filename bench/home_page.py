@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 
 from bench import serve
 from bench.ground import Ground
@@ -18,7 +18,8 @@ from bench.measure import Row, Sample, alternate, compare, cpu_seconds, cpus, ex
 from chassis.migrations import migrate
 from local.folder import ROOT
 from services.gateway import readmodel
-from services.gateway.pages.activity import happenings
+from services.gateway.pages import install
+from services.gateway.pages.activity import happenings, news
 from services.gateway.pages.language import Reader
 from services.gateway.pages.page import Brand, Page
 from services.gateway.pages.rendering import environment, overdue
@@ -26,6 +27,8 @@ from services.gateway.security.sessions import find_session
 from tests.e2e.seeded_gateway import Seed
 
 SECONDS = 4
+pages = FastAPI()
+"""What the template asks of the application: the navigation, and the texts that pages bring."""
 
 
 async def floor(scope: Any, _receive: Any, send: Any) -> None:
@@ -36,10 +39,10 @@ async def floor(scope: Any, _receive: Any, send: Any) -> None:
     assert session.viewer is not None
     assert session.merchant is not None
     reader = Reader.choose([session.locale], session.time_zone, now)
-    request = SimpleNamespace(url=SimpleNamespace(path="/portal"), query_params={})
+    request = SimpleNamespace(url=SimpleNamespace(path="/portal"), query_params={}, app=pages)
     merchant = Brand.of(session.merchant, session.logo_version)
     page = Page(cast("Request", request), reader, session, merchant, session.csrf)
-    home = await readmodel.portal_home(serve.pool, session.viewer)
+    home = await readmodel.portal_home(serve.pool, session.viewer, news=news(session.viewer))
     html = (
         environment(reader.language)
         .get_template("portal_home.html")
@@ -94,4 +97,5 @@ def measure(ground: Ground) -> list[Row]:
 
 
 if __name__ == "__main__":
+    install(pages)
     serve.run(floor)

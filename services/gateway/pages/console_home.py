@@ -14,7 +14,7 @@ from services.gateway.readmodel import ConsoleHome
 from services.gateway.security.doors import MemberSession
 
 from . import chart
-from .activity import happenings
+from .activity import happenings, news
 from .language import Reader
 from .language import gettext_noop as _
 from .page import NavEntry, Page
@@ -95,7 +95,7 @@ async def show(request: Request, session: MemberSession) -> Response:
     assert viewer is not None
     page = await Page.of(request, session)
     zone = merchant.time_zone if merchant else "UTC"
-    home = await readmodel.console_home(db, viewer, now=page.reader.now, time_zone=zone)
+    home = await readmodel.console_home(db, viewer, now=page.reader.now, time_zone=zone, news=news(viewer))
     late = await readmodel.open_invoices(db, viewer, due_before=home.today, limit=5)
     return page.render(
         "console_home.html",

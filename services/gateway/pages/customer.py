@@ -13,7 +13,7 @@ from services.gateway import commands, readmodel
 from services.gateway.security import Session
 from services.gateway.security.doors import MemberSession
 
-from .activity import happenings
+from .activity import happenings, news
 from .forms import Form
 from .language import gettext_noop as _
 from .page import Page, done
@@ -154,7 +154,7 @@ async def activity(request: Request, session: MemberSession, customer_id: UUID, 
     assert viewer is not None
     page = await Page.of(request, session)
     found = await readmodel.timeline(
-        request.app.state.runtime.db, viewer, customer_id=customer_id, cursor=after or None
+        request.app.state.runtime.db, viewer, customer_id=customer_id, types=news(viewer), cursor=after or None
     )
     lines = happenings(found.items, viewer, page.reader)
     return await _tab(request, session, customer_id, "activity", lines=lines, next_cursor=found.next_cursor)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from services.gateway import readmodel
 from services.gateway.security.doors import ContactSession
 
-from .activity import happenings
+from .activity import happenings, news
 from .language import gettext_noop as _
 from .page import NavEntry, Page
 from .rendering import overdue
@@ -23,7 +23,7 @@ async def show(request: Request, session: ContactSession) -> Response:
     viewer = session.viewer
     assert viewer is not None
     page = await Page.of(request, session)
-    home = await readmodel.portal_home(request.app.state.runtime.db, viewer)
+    home = await readmodel.portal_home(request.app.state.runtime.db, viewer, news=news(viewer))
     return page.render(
         "portal_home.html",
         home=home,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -65,8 +66,8 @@ class ConsoleHome:
     """How many customers there are, counted up to 1,000."""
 
 
-async def portal_home(db: Reader, viewer: Viewer) -> PortalHome:
-    """What a contact sees first: two reads."""
+async def portal_home(db: Reader, viewer: Viewer, *, news: Collection[str] | None = None) -> PortalHome:
+    """What a contact sees first: two reads. `news` are the types of events worth telling lately; None: all."""
     rows = await db.fetch(
         """
         SELECT 'due' AS kind,
@@ -95,7 +96,7 @@ async def portal_home(db: Reader, viewer: Viewer) -> PortalHome:
     values: dict[str, list[str]] = {"due": [], "open": [], "paid": [], "todo": []}
     for row in rows:
         values[row["kind"]].append(row["value"])
-    lately = await timeline(db, viewer, limit=2 * SHOWN)
+    lately = await timeline(db, viewer, types=news, limit=2 * SHOWN)
     return PortalHome(
         due=tuple(sorted((_outstanding(each) for each in values["due"]), key=lambda each: each.money.currency)),
         open_invoices=tuple(Invoice.model_validate_json(each) for each in values["open"]),
@@ -105,8 +106,10 @@ async def portal_home(db: Reader, viewer: Viewer) -> PortalHome:
     )
 
 
-async def console_home(db: Reader, viewer: Viewer, *, now: datetime, time_zone: str) -> ConsoleHome:
-    """What a member sees first: three reads. `time_zone` is the merchant's."""
+async def console_home(
+    db: Reader, viewer: Viewer, *, now: datetime, time_zone: str, news: Collection[str] | None = None
+) -> ConsoleHome:
+    """What a member sees first: three reads. `time_zone` is the merchant's, `news` as for the portal."""
     zone = _zone(time_zone)
     today = now.astimezone(zone).date()
     days = await _income(db, viewer, today, zone)
@@ -133,7 +136,7 @@ async def console_home(db: Reader, viewer: Viewer, *, now: datetime, time_zone: 
     values: dict[str, list[str]] = {"due": [], "overdue": [], "failing": [], "customers": []}
     for row in rows:
         values[row["kind"]].append(row["value"])
-    lately = await timeline(db, viewer, limit=2 * SHOWN)
+    lately = await timeline(db, viewer, types=news, limit=2 * SHOWN)
     month = [each for each in days if (each.day.year, each.day.month) == (today.year, today.month)]
     return ConsoleHome(
         today=today,

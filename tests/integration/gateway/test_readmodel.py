@@ -304,6 +304,23 @@ async def test_a_draft_is_on_the_members_timeline_alone(world: World) -> None:
     assert {each.type for each in contacts} == {"identity.customer.created.v1"}
 
 
+async def test_home_tells_news_however_much_that_is_none_came_after_it(world: World) -> None:
+    merchant = await world.merchant()
+    customer = await world.customer(merchant)
+    await world.hear(InvoiceOpened(state=invoice(customer, number="INV-77")))
+    changed = payment(invoice(customer), "processing")
+    for _ in range(25):
+        await world.hear(PaymentChanged(state=changed))
+    member, contact = await world.member(merchant), await world.contact(customer)
+    for who, path in (
+        (contact, "/portal"),
+        (member, "/console"),
+        (member, f"/console/customers/{customer.id}/activity"),
+    ):
+        async with world.client(await world.sign_in(who)) as browser:
+            assert "Invoice INV-77 over €119.00 issued" in (await browser.get(path)).text, path
+
+
 async def test_the_timeline_pages_through_lines_of_the_same_moment(world: World) -> None:
     customer = await world.customer(await world.merchant())
     for _ in range(5):
