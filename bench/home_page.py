@@ -22,7 +22,7 @@ from services.gateway.pages import install
 from services.gateway.pages.activity import happenings, news
 from services.gateway.pages.language import Reader
 from services.gateway.pages.page import Brand, Page
-from services.gateway.pages.rendering import environment, overdue
+from services.gateway.pages.rendering import environment
 from services.gateway.security.sessions import find_session
 from tests.e2e.seeded_gateway import Seed
 
@@ -42,7 +42,7 @@ async def floor(scope: Any, _receive: Any, send: Any) -> None:
     request = SimpleNamespace(url=SimpleNamespace(path="/portal"), query_params={}, app=pages)
     merchant = Brand.of(session.merchant, session.logo_version)
     page = Page(cast("Request", request), reader, session, merchant, session.csrf)
-    home = await readmodel.portal_home(serve.pool, session.viewer, news=news(session.viewer))
+    home = await readmodel.portal_home(serve.pool, session.viewer, today=reader.today, news=news(session.viewer))
     html = (
         environment(reader.language)
         .get_template("portal_home.html")
@@ -53,7 +53,7 @@ async def floor(scope: Any, _receive: Any, send: Any) -> None:
             merchant=merchant,
             home=home,
             open_count=sum(each.invoices for each in home.due),
-            overdue_count=sum(overdue(invoice, reader.today) for invoice in home.open_invoices),
+            overdue_count=home.overdue,
             activity=happenings(home.lately, session.viewer, reader)[:8],
         )
         .encode()

@@ -11,7 +11,6 @@ from services.gateway.security.doors import ContactSession
 from .activity import happenings, news
 from .language import gettext_noop as _
 from .page import NavEntry, Page
-from .rendering import overdue
 
 router = APIRouter()
 navigation = NavEntry("portal", 10, "/portal", _("Home"))
@@ -23,11 +22,11 @@ async def show(request: Request, session: ContactSession) -> Response:
     viewer = session.viewer
     assert viewer is not None
     page = await Page.of(request, session)
-    home = await readmodel.portal_home(request.app.state.runtime.db, viewer, news=news(viewer))
+    home = await readmodel.portal_home(request.app.state.runtime.db, viewer, today=page.reader.today, news=news(viewer))
     return page.render(
         "portal_home.html",
         home=home,
         open_count=sum(each.invoices for each in home.due),
-        overdue_count=sum(overdue(invoice, page.reader.today) for invoice in home.open_invoices),
+        overdue_count=home.overdue,
         activity=happenings(home.lately, viewer, page.reader)[:8],
     )

@@ -29,9 +29,10 @@ class Outstanding:
 
 @dataclass(frozen=True)
 class PortalHome:
-    """A customer's home. `open_invoices` are the earliest due, `paid` the latest paid."""
+    """A customer's home. `open_invoices` are the earliest due, `paid` the latest paid; `overdue` counts all that are."""
 
     due: tuple[Outstanding, ...]
+    overdue: int
     open_invoices: tuple[Invoice, ...]
     paid: tuple[Invoice, ...]
     todos: tuple[Todo, ...]
@@ -66,13 +67,19 @@ class ConsoleHome:
     """How many customers there are, counted up to 1,000."""
 
 
-async def portal_home(db: Reader, viewer: Viewer, *, news: Collection[str] | None = None) -> PortalHome:
-    """What a contact sees first: two reads. `news` are the types of events worth telling lately; None: all."""
+async def portal_home(db: Reader, viewer: Viewer, *, today: date, news: Collection[str] | None = None) -> PortalHome:
+    """What a contact sees first: two reads. What was due before `today` is overdue.
+
+    `news` are the types of events worth telling lately; None: all.
+    """
     rows = await db.fetch(
         """
         SELECT 'due' AS kind,
                json_build_object('currency', currency, 'amount', sum(amount), 'invoices', sum(invoices))::text AS value
         FROM due_by_customer WHERE customer_id = $2 AND merchant_id = $1 GROUP BY currency HAVING sum(invoices) > 0
+        UNION ALL
+        SELECT 'overdue', count(*)::text FROM copy_invoice
+        WHERE customer_id = $2 AND merchant_id = $1 AND status = 'open' AND NOT deleted AND due_on < $4
         UNION ALL
         SELECT 'open', state::text FROM (
             SELECT state FROM copy_invoice
@@ -92,13 +99,15 @@ async def portal_home(db: Reader, viewer: Viewer, *, news: Collection[str] | Non
         viewer.merchant_id,
         viewer.customer_id,
         SHOWN,
+        today,
     )
-    values: dict[str, list[str]] = {"due": [], "open": [], "paid": [], "todo": []}
+    values: dict[str, list[str]] = {"due": [], "overdue": [], "open": [], "paid": [], "todo": []}
     for row in rows:
         values[row["kind"]].append(row["value"])
     lately = await timeline(db, viewer, types=news, limit=2 * SHOWN)
     return PortalHome(
         due=tuple(sorted((_outstanding(each) for each in values["due"]), key=lambda each: each.money.currency)),
+        overdue=int(values["overdue"][0]),
         open_invoices=tuple(Invoice.model_validate_json(each) for each in values["open"]),
         paid=tuple(Invoice.model_validate_json(each) for each in values["paid"]),
         todos=tuple(Todo.model_validate_json(each) for each in values["todo"]),

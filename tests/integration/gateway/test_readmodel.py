@@ -381,7 +381,7 @@ async def test_sums_are_those_of_the_newest_states_whatever_was_shuffled_and_rep
     assert {each.money.currency: (each.money.amount, each.invoices) for each in home.due} == _expected(owed)
     late = [each for each in owed if each.due_on < today.date()]
     assert {each.money.currency: (each.money.amount, each.invoices) for each in home.overdue} == _expected(late)
-    portal = await readmodel.portal_home(world.h.db, contact_of(customer))
+    portal = await readmodel.portal_home(world.h.db, contact_of(customer), today=START.date())
     assert {each.money.currency: (each.money.amount, each.invoices) for each in portal.due} == _expected(owed)
 
 
@@ -448,16 +448,29 @@ async def test_homes_show_what_matters(world: World) -> None:
     await world.hear(InvoicePaymentDeclined(state=declined))
     await world.hear(InvoicePaid(state=paid))
     await world.hear(TodoCreated(state=own))
-    portal = await readmodel.portal_home(world.h.db, contact_of(customer))
+    portal = await readmodel.portal_home(world.h.db, contact_of(customer), today=START.date())
     assert [each.id for each in portal.open_invoices] == [late.id, soon.id]
     assert [each.id for each in portal.paid] == [paid.id]
     assert [each.id for each in portal.todos] == [own.id]
     assert [(each.money, each.invoices) for each in portal.due] == [(Money(12000, "EUR"), 2)]
+    assert portal.overdue == 1
     assert len(portal.lately) == 5
     console = await readmodel.console_home(world.h.db, member_of(customer), now=START, time_zone="Europe/Berlin")
     assert [each.id for each in console.failing] == [soon.id]
     assert [(each.money, each.invoices) for each in console.overdue] == [(Money(11900, "EUR"), 1)]
     assert console.customers == 1
+
+
+async def test_the_portals_home_counts_every_overdue_invoice_not_only_those_it_shows(world: World) -> None:
+    customer = await world.customer(await world.merchant())
+    for day in range(1, 8):
+        await world.hear(InvoiceOpened(state=invoice(customer, due_on=date(2026, 2, day))))
+    await world.hear(InvoiceOpened(state=invoice(customer, due_on=START.date())))
+    await world.hear(InvoicePaid(state=invoice(customer, "paid", due_on=date(2026, 2, 1))))
+    async with world.client(await world.sign_in(await world.contact(customer))) as browser:
+        page = (await browser.get("/portal")).text
+    assert "8 open invoices" in page
+    assert "7 overdue" in page
 
 
 async def test_replicas_that_upsert_the_same_sums_at_once_never_lock_crosswise(world: World) -> None:
@@ -481,6 +494,6 @@ async def test_replicas_that_upsert_the_same_sums_at_once_never_lock_crosswise(w
         "SELECT sum(amount_due)::bigint, count(*) FROM copy_invoice WHERE customer_id = $1 AND status = 'open'",
         customer.id,
     )
-    portal = await readmodel.portal_home(world.h.db, contact_of(customer))
+    portal = await readmodel.portal_home(world.h.db, contact_of(customer), today=START.date())
     assert owed is not None
     assert [(each.money.amount, each.invoices) for each in portal.due] == [tuple(owed)]
