@@ -125,3 +125,23 @@ async def test_enter_in_a_new_payment_link_saves_it(world: World, merchant: Merc
     # Enter presses the first button of the form, wherever it is shown (HTML, implicit submission).
     buttons = re.findall(r'<button[^>]*name="press" value="(\w+)"[^>]*>', page)
     assert buttons == ["save", "add_line", "email", "save"]
+
+
+# --- what the debtor is told ----------------------------------------------------------------------------------------
+
+
+async def test_who_owes_an_uncollectible_invoice_is_not_told_that_there_is_nothing_to_pay(
+    world: World, merchant: Merchant
+) -> None:
+    customer = await world.customer(merchant)
+    bill = with_link(invoice(customer, "uncollectible"), digest("a-secret-of-an-uncollectible-one"))
+    await world.hear(InvoiceGivenUp(state=bill))
+    async with world.client() as visitor, await browser_of(world, await world.contact(customer)) as contact:
+        public = await visitor.get("/pay/a-secret-of-an-uncollectible-one")
+        own = await contact.get(f"/portal/payments/{bill.id}")
+    for page in (public, own):
+        assert page.status_code == 200
+        assert "This invoice cannot be paid here any more. Please contact Nordlicht GmbH." in page.text
+        assert "withdrawn" not in page.text
+        assert "nothing to pay" not in page.text
+    assert "help@nordlicht.example" in public.text.partition("<footer")[0]
