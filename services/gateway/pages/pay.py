@@ -17,9 +17,7 @@ from services.gateway.domain import Viewer
 from .brand import brand_of
 from .documents import pdf
 from .forms import Form
-from .language import NOTHING
 from .page import Page, see
-from .rendering import masked
 
 router = APIRouter()
 
@@ -66,8 +64,6 @@ async def _alive(
         invoice=invoice,
         form=form,
         signed_up=signed_up,
-        masked_email=masked(customer.email) if customer and customer.email else NOTHING,
-        has_account=customer is not None and customer.portal_access == "active",
         confirming=request.query_params.get("paid") == "confirming",
     )
 

@@ -106,12 +106,6 @@ def device(user_agent: str) -> str:
     return " · ".join(filter(None, (browser, system)))
 
 
-def masked(email: str) -> str:
-    """Enough of an address to recognise one's own: `s•••@example.com`."""
-    name, _, host = email.partition("@")
-    return f"{name[:1]}•••@{host}"
-
-
 def _address_lines(address: Address | None, reader: Reader) -> list[str]:
     if address is None:
         return []

@@ -145,3 +145,25 @@ async def test_who_owes_an_uncollectible_invoice_is_not_told_that_there_is_nothi
         assert "withdrawn" not in page.text
         assert "nothing to pay" not in page.text
     assert "help@nordlicht.example" in public.text.partition("<footer")[0]
+
+
+async def test_a_payment_link_does_not_tell_whether_its_customer_has_an_account(
+    world: World, merchant: Merchant
+) -> None:
+    shown, done = set(), set()
+    for access in ("none", "invited", "active", "disabled"):
+        customer = await world.customer(merchant, f"Mia {access}", portal_access=access)
+        secret = f"secret-{customer.id}"
+        bill = with_link(invoice(customer, number="INV-1"), digest(secret))
+        await world.hear(InvoiceOpened(state=bill))
+        async with world.client() as visitor:
+            for query, pages in (("", shown), ("?done=signed-up", done)):
+                page = (await visitor.get(f"/pay/{secret}{query}")).text
+                card = re.search(r'<section class="card" aria-labelledby="portal">(.*?)</section>', page, re.DOTALL)
+                assert card is not None
+                pages.add(re.sub(r'name="(csrf|command_id)" value="[^"]+"', "", card[1]).replace(secret, "SECRET"))
+                assert "@example.com" not in page
+    assert len(shown) == len(done) == 1
+    block = shown.pop()
+    assert 'href="/sign-in"' in block
+    assert "Sign up for the portal" in block
