@@ -472,9 +472,13 @@ class ReceiptPdf(Question[Document]):
 
 @question("billing.mail_facts.v1", askers=("notifications", "gateway"))
 class BillingMailFacts(Question[MailFacts]):
-    """Is a mail about an invoice still true? Kind *payment_link*: the path of its public page; `facts` is the invoice."""
+    """Is a mail about an invoice still true?
 
-    kind: Literal["payment_link"]
+    *payment_link*, while it is open: the path of its public page; `facts` is the invoice. *receipt*, which stays true:
+    the same path, where the receipt can be got without an account; null when the link is dead.
+    """
+
+    kind: Literal["payment_link", "receipt"]
     id: InvoiceId
 
 

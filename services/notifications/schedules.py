@@ -158,7 +158,7 @@ async def _write(runtime: Runtime, settings: Settings, claimed: Claimed) -> Emai
     facts = await _facts(runtime, claimed)
     if isinstance(facts, Untrue | Unanswered):
         return facts
-    values = await _values(runtime, settings, claimed, facts)
+    values = _values(settings, claimed, facts)
     logo = emails.Picture.of(await store.known_logo(runtime.db, mail.merchant_id))
     words = emails.render(mail.template, await _reader(runtime, mail, merchant), merchant, logo, values)
     return emails.message(
@@ -173,7 +173,7 @@ async def _write(runtime: Runtime, settings: Settings, claimed: Claimed) -> Emai
 
 
 async def _facts(runtime: Runtime, claimed: Claimed) -> MailFacts | Untrue | Unanswered:
-    """The owner's word on a mail; a report of what has happened stays true and needs none."""
+    """The owner's word on a mail; a report of what has happened stays true, and at most needs a link."""
     mail = claimed.mail
     cause = _cause(mail.merchant_id, mail.occasion, claimed.correlation_id)
     try:
@@ -185,7 +185,13 @@ async def _facts(runtime: Runtime, claimed: Claimed) -> MailFacts | Untrue | Una
                 asked = BillingMailFacts(kind="payment_link", id=InvoiceId(mail.subject_id))
                 reply = await runtime.rpc.ask(asked, cause, timeout=_FACTS_SECONDS)
             case "receipt":
-                return MailFacts(still_true=True)
+                event = PaymentSucceeded.model_validate(claimed.event)
+                customer = await store.known_customer(runtime.db, mail.merchant_id, event.state.customer_id)
+                if customer is not None and customer.portal_access == "active":
+                    return MailFacts(still_true=True)
+                # Without an account the portal would be a dead end: the public page has the receipt as well.
+                public = BillingMailFacts(kind="receipt", id=InvoiceId(event.invoice.id))
+                reply = await runtime.rpc.ask(public, cause, timeout=_FACTS_SECONDS)
     except NotFound as gone:
         return Untrue(gone.detail)
     except Problem as silent:
@@ -195,7 +201,7 @@ async def _facts(runtime: Runtime, claimed: Claimed) -> MailFacts | Untrue | Una
     return reply.result
 
 
-async def _values(runtime: Runtime, settings: Settings, claimed: Claimed, facts: MailFacts) -> dict[str, object]:
+def _values(settings: Settings, claimed: Claimed, facts: MailFacts) -> dict[str, object]:
     """What the template names: the event's state as the owner has it now."""
     link = settings.public_url.rstrip("/") + (facts.path or "")
     state = claimed.event["state"] | facts.facts
@@ -207,10 +213,8 @@ async def _values(runtime: Runtime, settings: Settings, claimed: Claimed, facts:
             return {"invoice": Invoice.model_validate(state), "url": link}
         case "receipt":
             event = PaymentSucceeded.model_validate(claimed.event)
-            customer = await store.known_customer(runtime.db, event.state.merchant_id, event.state.customer_id)
-            has_portal = customer is not None and customer.portal_access == "active"
-            values = {"invoice": event.invoice, "payment": event.state, "has_portal": has_portal}
-            return {**values, "url": f"{link}/portal/payments/{event.invoice.id}"}
+            url = link if facts.path else f"{link}/portal/payments/{event.invoice.id}"
+            return {"invoice": event.invoice, "payment": event.state, "has_portal": not facts.path, "url": url}
 
 
 async def _reader(runtime: Runtime, mail: Mail, merchant: Merchant) -> emails.Reader:

@@ -78,3 +78,12 @@ def require_living_link(invoice: Invoice, now: datetime) -> None:
         raise PayLinkNotUsable("This payment link was withdrawn.", why="revoked")
     if link.expires_at is not None and link.expires_at <= now:
         raise PayLinkNotUsable("This payment link has expired.", why="expired")
+
+
+def is_alive(invoice: Invoice, now: datetime) -> bool:
+    """Whether the invoice's public URL shows it."""
+    try:
+        require_living_link(invoice, now)
+    except PayLinkNotUsable:
+        return False
+    return True

@@ -16,7 +16,7 @@ from contracts.billing import (
 from contracts.identity import Logo, Merchant
 from contracts.message import Document, InvoiceId, MailFacts, NotAllowed, NotFound
 from services.billing import documents
-from services.billing.handlers.access import require_living_link, shown
+from services.billing.handlers.access import is_alive, require_living_link, shown
 from services.billing.handlers.invoices import pay_link_token
 from services.billing.store import copies, invoices
 
@@ -34,10 +34,13 @@ async def pay_link_url(work: Work, question: PayLinkUrl, *, secret_key: str) -> 
 
 
 async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str) -> MailFacts:
-    """Whether the payment link's mail is still to be sent, and its link. Asked by our own services only."""
+    """Whether a mail is still to be sent, and the link for it. Asked by our own services only."""
     if work.cause.actor.kind not in ("system", "member"):
         raise NotFound
     invoice = await shown(work.db, work.cause.merchant_id, work.cause.actor, question.id, None)
+    if question.kind == "receipt":
+        alive = is_alive(invoice, work.db.clock.now())
+        return MailFacts(still_true=True, path=await _path(work, invoice, secret_key) if alive else None)
     facts = invoice.model_dump(mode="json")
     if invoice.status != "open":
         return MailFacts(still_true=False, why_not=invoice.status, facts=facts)

@@ -298,6 +298,20 @@ async def test_a_mail_about_a_paid_invoice_is_no_longer_true(fake_shop: Shop) ->
     assert facts.facts["status"] == "paid"
 
 
+async def test_a_receipts_mail_gets_the_public_page_of_its_paid_invoice_while_the_link_lives(fake_shop: Shop) -> None:
+    invoice = await fake_shop.link()
+    link = await fake_shop.h.ask(
+        PayLinkUrl(invoice_id=InvoiceId(invoice.id)), actor=fake_shop.member(), merchant_id=fake_shop.merchant_id
+    )
+    await fake_shop.customer_pays(await fake_shop.pay(invoice, fake_shop.contact()))
+    question = BillingMailFacts(kind="receipt", id=InvoiceId(invoice.id))
+    facts = await fake_shop.h.ask(question, merchant_id=fake_shop.merchant_id)
+    assert (facts.still_true, facts.path) == (True, link.path)
+    await fake_shop.h.db.execute("""UPDATE invoice SET link = link || '{"revoked": true}'""")
+    facts = await fake_shop.h.ask(question, merchant_id=fake_shop.merchant_id)
+    assert (facts.still_true, facts.path) == (True, None)
+
+
 async def test_the_secret_path_is_for_members_and_our_own_services(fake_shop: Shop) -> None:
     invoice = await fake_shop.link()
     invoice_id = InvoiceId(invoice.id)

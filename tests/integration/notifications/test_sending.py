@@ -62,6 +62,22 @@ async def test_a_receipt_is_what_arrived_and_both_ends_of_its_way_are_announced(
     assert office.owners.asked == []  # a report of what has happened needs no question
 
 
+async def test_a_receipt_leads_whoever_has_no_account_to_the_public_page(office: Office) -> None:
+    office.customer = office.customer.model_copy(update={"portal_access": "none"})
+    await office.is_known()
+    office.owners.answer = MailFacts(still_true=True, path="/pay/s3cret")
+    await office.h.deliver(office.paid())
+    async with office.working():
+        await office.settle("accepted")
+    question = BillingMailFacts(kind="receipt", id=office.invoice.id)
+    assert office.owners.asked == [(question, office.merchant.merchant_id)]
+    text = office.smtp.taken[0].get_body(("plain",))
+    assert text is not None
+    assert "https://portal.example/pay/s3cret" in text.get_content().split()
+    assert "/portal/payments" not in text.get_content()
+    assert "Beleg ansehen:" in text.get_content()
+
+
 async def test_an_invitation_carries_the_link_that_only_its_owner_knows(office: Office) -> None:
     await office.is_known()
     office.owners.answer = MailFacts(still_true=True, path="/invitations/s3cret", facts={"invited_by": "Grace Hopper"})
