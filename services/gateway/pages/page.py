@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from fastapi import Request
 from starlette.responses import HTMLResponse, RedirectResponse
@@ -148,6 +149,16 @@ class Page:
         """What has just been done, from the address that the form led to: one of our own sentences, never its text."""
         said = self.request.app.state.said.get(self.request.query_params.get("done", ""))
         return self.reader.gettext(said) if said else ""
+
+    def listed(self, path: str, name: str, cursor: str | None) -> str:
+        """The list at `path` from this cursor on, its query parameter `name`; from its start without one.
+
+        What else stands in the query, a search or another list's cursor, stays.
+        """
+        query = {key: value for key, value in self.request.query_params.items() if key not in {name, "done"}}
+        if cursor:
+            query[name] = cursor
+        return f"{path}?{urlencode(query)}" if query else path
 
     def render(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """The page as HTML, in the reader's language."""

@@ -9,11 +9,9 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from babel import Locale
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from chassis.ids import new_id
 from contracts.billing import Invoice
@@ -147,7 +145,6 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "standing": standing,
     "tel": _tel,
     "todo_title": todo_title,
-    "urlencode": lambda text: Markup(quote(text, safe="")),  # noqa: S704 - percent-encoded: nothing left to escape
 }
 
 

@@ -167,3 +167,59 @@ async def test_a_payment_link_does_not_tell_whether_its_customer_has_an_account(
     block = shown.pop()
     assert 'href="/sign-in"' in block
     assert "Sign up for the portal" in block
+
+
+# --- lists of several pages -----------------------------------------------------------------------------------------
+
+
+def pages_linked(page: str, path: str) -> dict[str, str]:
+    """Where "Next" and "Back to the start" lead, each by its list's name and its own."""
+    found = {}
+    for label, links in re.findall(r'<nav class="actions" aria-label="([^"]+)">(.*?)</nav>', page, re.DOTALL):
+        for href, text in re.findall(r'<a[^>]*href="([^"]+)"[^>]*>([^<]+)</a>', links):
+            assert href.startswith(path), href
+            found[f"{unescape(label)} {text}"] = unescape(href)
+    return found
+
+
+async def test_two_lists_on_a_page_go_on_and_back_without_moving_each_other(world: World, merchant: Merchant) -> None:
+    customer = await world.customer(merchant)
+    for number in range(30):
+        await world.hear(InvoiceOpened(state=invoice(customer, number=f"OPEN-{number:02}")))
+        paid = invoice(customer, "paid", number=f"PAID-{number:02}")
+        await world.hear(InvoicePaid(state=paid))
+
+    def numbers(page: str) -> tuple[int, int]:
+        return len(set(re.findall(r"OPEN-\d\d", page))), len(set(re.findall(r"PAID-\d\d", page)))
+
+    path = "/portal/payments"
+    async with await browser_of(world, await world.contact(customer)) as contact:
+        first = (await contact.get(path)).text
+        assert numbers(first) == (25, 25)
+        links = pages_linked(first, path)
+        assert set(links) == {"Pages of “Open invoices” Next", "Pages of “Paid” Next"}
+        second = (await contact.get(links["Pages of “Open invoices” Next"])).text
+        assert numbers(second) == (5, 25)
+        both = (await contact.get(pages_linked(second, path)["Pages of “Paid” Next"])).text
+        assert numbers(both) == (5, 5)
+        links = pages_linked(both, path)
+        assert set(links) == {"Pages of “Open invoices” Back to the start", "Pages of “Paid” Back to the start"}
+        back = (await contact.get(links["Pages of “Open invoices” Back to the start"])).text
+        assert numbers(back) == (25, 5)
+
+
+async def test_a_searched_list_goes_back_to_the_start_of_what_was_searched(
+    world: World, merchant: Merchant, member: Member
+) -> None:
+    for number in range(30):
+        await world.customer(merchant, f"Grace {number}")
+        world.h.clock.at += timedelta(seconds=1)
+    async with await browser_of(world, member) as browser:
+        first = (await browser.get("/console/customers?q=Grace&done=saved")).text
+        links = pages_linked(first, "/console/customers?q=Grace")
+        assert "done=" not in links["Pages of “Customers” Next"]
+        second = (await browser.get(links["Pages of “Customers” Next"])).text
+    assert second.count('class="lead"') == 5
+    assert pages_linked(second, "/console/customers?q=Grace") == {
+        "Pages of “Customers” Back to the start": "/console/customers?q=Grace"
+    }
