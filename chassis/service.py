@@ -25,7 +25,7 @@ from chassis.clock import Clock
 from chassis.consumers import Consumers
 from chassis.database import Cause, Database, Tx, system_cause
 from chassis.listeners import COPY, Facts, Follower
-from chassis.migrations import migrate
+from chassis.migrations import migrate, migrate_aside
 from chassis.outbox import Relay
 from chassis.republish import CurrentRow, Reader, answer_republish
 from chassis.requests import Answerer, Commands, Questions, steps
@@ -241,7 +241,7 @@ def main(build: Callable[[], Service]) -> None:
 
 
 def _serve(service: Service) -> None:
-    migrate(service.settings.database_url, service.migrations)
+    migrate_aside(service.settings.database_url, service.migrations)
     configure_tracing(service.name)
     runtime = Runtime(service)
     port = service.settings.http_port if service.http else service.settings.health_port
