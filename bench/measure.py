@@ -24,7 +24,7 @@ class Sample:
 
 @dataclass
 class Row:
-    """One line of results.json. `ratio` is ours over the floor's; `runs` are the single values of both sides.
+    """One line of results.json. `ratio` is ours over the floor's, the median of the pairs; `runs` are the single values of both sides.
 
     `bar` is the limit of the ratio (of `ours` where there is no floor), `holds` how it is read; None is recorded only.
     """
@@ -54,10 +54,13 @@ def rounded(value: Any) -> Any:
 def compare(
     name: str, unit: str, runs: Mapping[str, Sequence[float]], *, least: float | None = None, most: float | None = None
 ) -> Row:
-    """A row of `ours` beside `floor` (and `stock`): medians, their ratio, and whether it keeps the bar."""
+    """A row of `ours` beside `floor` (and `stock`): medians, and whether the ratio keeps the bar.
+
+    The ratio is the median of the pairs' ratios: what else the machine did hit both of a pair alike.
+    """
     kept = {side: list(values) for side, values in runs.items()}
     middle = {side: statistics.median(values) for side, values in kept.items()}
-    ratio = middle["ours"] / middle["floor"]
+    ratio = statistics.median(ours / floor for ours, floor in zip(kept["ours"], kept["floor"], strict=True))
     row = Row(name, middle["ours"], middle["floor"], ratio, unit, kept, stock=middle.get("stock"))
     if least is not None:
         row.bar, row.met = f"ratio ≥ {least}", ratio >= least

@@ -31,7 +31,8 @@ _LIBRARIES = (
 
 _INTRODUCTION = (
     "Made by `make bench` from `bench/results.json`; do not edit. Each figure was measured beside its floor in the same run,"
-    " taking turns; numbers are medians, in brackets the smallest and largest of the runs. *CPU* is user and system time of"
+    " taking turns; numbers are medians, in brackets the smallest and largest of the runs, and the ratio is the median of the"
+    " pairs' ratios. *CPU* is user and system time of"
     " all processes of that side, RabbitMQ and PostgreSQL; load comes from another process. PostgreSQL waits for its disk"
     " (`fsync` on). Rates wander with whatever else the machine does; ratios wander less."
 )
