@@ -142,6 +142,14 @@ def test_the_receipt_says_amount_day_method_and_numbers() -> None:
     assert "https://p.example/portal" in Page(words.html).links()
 
 
+def test_money_that_was_not_owed_any_more_is_told_with_whom_to_ask_and_no_promise() -> None:
+    words = render("receipt", payment=PAYMENT.model_copy(update={"surplus": True}))
+    sentence = "This invoice was already paid. Please contact Nordlicht GmbH about this payment."
+    assert sentence in words.text
+    assert sentence in Page(words.html).text
+    assert "refund" not in words.text + words.html
+
+
 def test_who_has_no_portal_is_not_sent_there_for_the_receipt() -> None:
     words = render("receipt", has_portal=False)
     assert "The receipt can be downloaded from the page of the payment link." in words.text
