@@ -17,7 +17,7 @@ from starlette.responses import StreamingResponse
 
 from chassis.service import Runtime
 from chassis.tokens import digest
-from contracts.message import NotFound
+from contracts.message import NotFound, TooManyAttempts
 from services.gateway import readmodel, security
 from services.gateway.domain import Change, concerns
 from services.gateway.security import AnySession, Session
@@ -28,7 +28,9 @@ CHANGES = "changes"
 WAITING = 100
 """How many changes may wait for a slow reader before they are replaced by one *resync*."""
 HEARTBEAT = 10.0
-"""Seconds between signs of life, which keep proxies from closing the stream, and looks at the session's end."""
+"""Seconds between signs of life, which keep proxies from closing the stream, and looks at the session's or link's end."""
+STREAMS_PER_LINK = 20
+"""How many pages of one payment link each process keeps told: it may stand in a mail that thousands can read."""
 
 router = APIRouter()
 
@@ -39,6 +41,8 @@ class Stream:
 
     wants: Callable[[Change], bool]
     session_id: UUID | None = None
+    link_of: UUID | None = None
+    """The invoice whose payment link it was opened with."""
     queue: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(WAITING))
 
     def put(self, event: bytes) -> None:
@@ -139,7 +143,7 @@ async def _events(hub: Hub, stream: Stream, holds: Callable[[], Any]) -> AsyncIt
                     event = await stream.queue.get()
             except TimeoutError:
                 if not await holds():
-                    yield message("end", {"reason": "session"})
+                    yield message("end", {"reason": "link" if stream.link_of else "session"})
                     return
                 event = b": still here\n\n"
             if event is None:
@@ -194,11 +198,22 @@ def _of(session: Session) -> Callable[[Change], bool]:
 async def pay_link_changes(request: Request, token: str) -> StreamingResponse:
     """For whoever has a payment link's page open: when its invoice changes, and nothing else."""
     hub: Hub = request.app.state.hub
-    invoice = await readmodel.invoice_by_link(request.app.state.runtime.db, digest(token))
-    if invoice is None:
+    runtime: Runtime = request.app.state.runtime
+
+    async def shown() -> UUID | None:
+        invoice = await readmodel.invoice_by_link(runtime.db, digest(token))
+        link = invoice.link if invoice else None
+        if invoice is None or link is None or link.revoked:
+            return None
+        return invoice.id if link.expires_at is None or runtime.clock.now() < link.expires_at else None
+
+    id_ = await shown()
+    if id_ is None:
         raise NotFound
+    if sum(stream.link_of == id_ for stream in hub.streams) >= STREAMS_PER_LINK:
+        raise TooManyAttempts(retry_after=int(HEARTBEAT))
 
     async def holds() -> bool:
-        return True
+        return await shown() == id_
 
-    return _respond(_events(hub, Stream(lambda change: change.id == invoice.id), holds))
+    return _respond(_events(hub, Stream(lambda change: change.id == id_, link_of=id_), holds))

@@ -3,11 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -15,12 +16,12 @@ import pytest
 import uvicorn
 
 from chassis.tokens import digest
-from contracts.billing import InvoiceDrafted, InvoiceOpened, InvoicePaid
+from contracts.billing import InvoiceDrafted, InvoiceOpened, InvoicePaid, PayLink
 from contracts.identity import ContactJoined, MerchantChanged
 from contracts.todos import TodoAssigned, TodoChanged, TodoCreated
 from local.children import free_port
 from services.gateway import live
-from tests.integration.gateway.world import World, invoice, todo, with_link
+from tests.integration.gateway.world import START, World, invoice, todo, with_link
 
 
 async def eventually(true: Callable[[], bool], seconds: float = 5) -> float:
@@ -296,6 +297,44 @@ async def test_a_payment_links_page_is_told_of_its_invoice_and_no_other(served: 
         assert listener.changes == [("invoice", bill.id)]
     async with httpx.AsyncClient(base_url=served.url) as client:
         assert (await client.get("/pay/another/changes")).status_code == 404
+
+
+@pytest.mark.parametrize("dead", [{"revoked": True}, {"expires_at": START + timedelta(minutes=1)}])
+async def test_a_payment_links_stream_ends_with_the_link(
+    served: Served, monkeypatch: pytest.MonkeyPatch, dead: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT", 0.1)
+    world, secret = served.world, f"secret {dead}"
+    bill = invoice(await world.customer(await world.merchant()))
+    link = PayLink(token_sha256=digest(secret))
+    await world.hear(InvoiceOpened(state=bill.model_copy(update={"link": link})))
+    path = f"/pay/{quote(secret)}/changes"
+    async with served.listening(None, path) as listener:
+        await listener.until(lambda it: it.comments > 1)
+        await world.hear(InvoiceOpened(state=bill.model_copy(update={"link": link.model_copy(update=dead)})))
+        world.h.clock.advance(timedelta(minutes=1))
+        await listener.until(lambda it: it.ended)
+        assert listener.heard[-1] == ("end", {"reason": "link"})
+    async with httpx.AsyncClient(base_url=served.url) as client:
+        assert (await client.get(path)).status_code == 404
+
+
+async def test_a_payment_link_has_twenty_streams_at_most(served: Served) -> None:
+    world = served.world
+    customer = await world.customer(await world.merchant())
+    for secret in ("shared with the world", "another"):
+        await world.hear(InvoiceOpened(state=with_link(invoice(customer), digest(secret))))
+    async with AsyncExitStack() as open_pages:
+        for _ in range(20):
+            await open_pages.enter_async_context(served.listening(None, "/pay/shared with the world/changes"))
+        async with httpx.AsyncClient(base_url=served.url) as client:
+            refused = await client.get("/pay/shared with the world/changes")
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
+        async with served.listening(None, "/pay/another/changes"):
+            assert len(served.hub.streams) == 21
+    await eventually(lambda: not served.hub.streams)
+    async with served.listening(None, "/pay/shared with the world/changes"):
+        assert len(served.hub.streams) == 1
 
 
 async def test_a_closed_page_leaves_nothing_behind(served: Served) -> None:
