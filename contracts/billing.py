@@ -291,11 +291,6 @@ class InvoiceGivenUp(Event[Invoice]):
     """A member marked it uncollectible."""
 
 
-@event("billing.invoice.link_revoked.v1")
-class PayLinkRevoked(Event[Invoice]):
-    """Its public URL no longer shows it."""
-
-
 @event("billing.payment.started.v1")
 class PaymentStarted(Event[Payment]):
     """An attempt to collect was saved, before Stripe was asked."""

@@ -150,7 +150,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "billing.invoice.paid.v1": _PAID,
     "billing.invoice.voided.v1": {"status": "void", "closed_at": NOON},
     "billing.invoice.given_up.v1": {"status": "uncollectible", "closed_at": NOON},
-    "billing.invoice.link_revoked.v1": {"link": {"token_sha256": "0f" * 32, "revoked": True}},
     "billing.payment.succeeded.v1": {
         "status": "succeeded",
         "method": "visa",

@@ -1,6 +1,8 @@
 """The register of messages: names that cannot collide, owners that are who they say, secrets that do not travel."""
 
+import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +66,12 @@ def test_an_events_noun_is_its_types_prefix_and_its_owner_the_file_it_stands_in(
     assert event.of().noun == f"{owner}.{noun}"
     assert event.__module__ == f"contracts.{owner}"
     assert event.of().exchange in {PUBLIC, INTERNAL}
+
+
+@every_event
+def test_every_promised_event_is_sent_by_its_owner(event: type[Event[Any]]) -> None:
+    sources = (Path(__file__).parents[2] / "services" / event.of().owner()).rglob("*.py")
+    assert any(re.search(rf"\b{event.__name__}\b", source.read_text()) for source in sources)
 
 
 @every_request

@@ -32,7 +32,6 @@ _HAPPENED: dict[str, tuple[str, str]] = {
     "billing.invoice.paid": (_("Invoice %(number)s over %(total)s paid"), "good"),
     "billing.invoice.voided": (_("Invoice %(number)s withdrawn"), ""),
     "billing.invoice.given_up": (_("Invoice %(number)s marked as uncollectible"), "bad"),
-    "billing.invoice.link_revoked": (_("Payment link of %(number)s withdrawn"), ""),
     "billing.payment.succeeded": (_("Payment of %(amount)s received"), "good"),
     "billing.payment.failed": (_("Payment of %(amount)s failed"), "bad"),
     "todos.todo.created": (_("To-do added: %(title)s"), ""),
