@@ -150,7 +150,8 @@ async def test_who_owes_an_uncollectible_invoice_is_not_told_that_there_is_nothi
 async def test_a_payment_link_does_not_tell_whether_its_customer_has_an_account(
     world: World, merchant: Merchant
 ) -> None:
-    shown, done = set(), set()
+    shown: set[str] = set()
+    done: set[str] = set()
     for access in ("none", "invited", "active", "disabled"):
         customer = await world.customer(merchant, f"Mia {access}", portal_access=access)
         secret = f"secret-{customer.id}"
