@@ -5,31 +5,8 @@ from functools import cache
 
 from babel.core import get_global
 
-# ISO 4217:2015's minor units where they are not two.
-_DIGITS = {
-    **dict.fromkeys(
-        [
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ],
-        0,
-    ),
-    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
-}
+from contracts.message import minor_digits
+
 # Stripe's units where they are not ISO 4217's (docs.stripe.com/currencies, "Special cases"): ISK and UGX are sent as if
 # they had two decimals, MGA as if it had none.
 _STRIPE_DIGITS = {"ISK": 2, "UGX": 2, "MGA": 0}
@@ -74,16 +51,11 @@ def in_use() -> frozenset[str]:
     )
 
 
-def digits(currency: str) -> int:
-    """How many decimals the major unit has (ISO 4217): EUR 2, JPY 0, KWD 3."""
-    return _DIGITS.get(currency, 2)
-
-
 def smallest_step(currency: str) -> int:
     """What a total must be a multiple of, in minor units, so that a card can be charged exactly that: KWD 10, EUR 1."""
     if currency in _STRIPE_TENS:
         return 10
-    finer: int = 10 ** max(digits(currency) - _STRIPE_DIGITS.get(currency, digits(currency)), 0)
+    finer: int = 10 ** max(minor_digits(currency) - _STRIPE_DIGITS.get(currency, minor_digits(currency)), 0)
     return finer
 
 
@@ -101,17 +73,17 @@ def largest_charge(currency: str) -> int:
 
 def written(amount: int, currency: str) -> str:
     """An amount as our English sentences name it: `0.50 EUR`."""
-    return f"{Decimal(amount).scaleb(-digits(currency)):f} {currency}"
+    return f"{Decimal(amount).scaleb(-minor_digits(currency)):f} {currency}"
 
 
 def to_stripe(amount: int, currency: str) -> int:
     """Minor units as Stripe counts them: 5 ISK are 500 there. Raises ValueError when it cannot be said exactly."""
-    return _rescale(amount, digits(currency), _STRIPE_DIGITS.get(currency, digits(currency)))
+    return _rescale(amount, minor_digits(currency), _STRIPE_DIGITS.get(currency, minor_digits(currency)))
 
 
 def from_stripe(amount: int, currency: str) -> int:
     """ISO 4217 minor units of an amount that Stripe named. Raises ValueError when it cannot be said exactly."""
-    return _rescale(amount, _STRIPE_DIGITS.get(currency, digits(currency)), digits(currency))
+    return _rescale(amount, _STRIPE_DIGITS.get(currency, minor_digits(currency)), minor_digits(currency))
 
 
 def _rescale(amount: int, digits_from: int, digits_to: int) -> int:

@@ -10,15 +10,8 @@ from functools import lru_cache
 from babel import Locale
 from babel.numbers import NumberPattern, get_decimal_symbol, get_group_symbol, parse_pattern
 
-# ISO 4217's minor units where they are not two. CLDR's own digits are how cash is shown (IQD 0, LBP 0), not what is owed.
-_DIGITS = {
-    **dict.fromkeys(
-        ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"), 0
-    ),
-    **dict.fromkeys(("XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
-}
+from contracts.message import minor_digits
+
 _SPACES = "\u0020\u00a0\u202f\u2009"
 _GROUPS = {"'": "'\u2019", "\u2019": "'\u2019", "\u066c": "\u066c,"}
 
@@ -31,11 +24,6 @@ class TooManyDecimalsError(ValueError):
     """What was typed is more exact than the currency: it would have to be rounded, and we round nobody's price."""
 
 
-def digits(currency: str) -> int:
-    """How many decimals the currency's major unit has (ISO 4217): EUR 2, JPY 0, KWD 3."""
-    return _DIGITS.get(currency, 2)
-
-
 @lru_cache(maxsize=256)
 def _pattern(locale: Locale, decimals: int) -> NumberPattern:
     pattern = parse_pattern(locale.currency_formats["standard"].pattern)
@@ -45,7 +33,7 @@ def _pattern(locale: Locale, decimals: int) -> NumberPattern:
 
 def money(amount: int, currency: str, locale: Locale) -> str:
     """`money(125000, "EUR", de)` is `1.250,00 €`."""
-    decimals = digits(currency)
+    decimals = minor_digits(currency)
     major = Decimal(amount).scaleb(-decimals)
     written = str(_pattern(locale, decimals).apply(major, locale, currency=currency, currency_digits=False))
     # A code in letters does not stick to its digits: "KWD 1.250" (CLDR, alphaNextToNumber).
@@ -54,7 +42,7 @@ def money(amount: int, currency: str, locale: Locale) -> str:
 
 def typed(amount: int, currency: str, locale: Locale) -> str:
     """An amount as it stands in a form's field: no symbol, no grouping, the locale's decimal sign."""
-    return f"{Decimal(amount).scaleb(-digits(currency)):f}".replace(".", get_decimal_symbol(locale))
+    return f"{Decimal(amount).scaleb(-minor_digits(currency)):f}".replace(".", get_decimal_symbol(locale))
 
 
 def number(text: str, locale: Locale) -> Decimal:
@@ -85,7 +73,7 @@ def minor_units(text: str, currency: str, locale: Locale) -> int:
         NotANumberError: not a number.
         TooManyDecimalsError: it has a fraction of a minor unit, such as 12.505 EUR or 1.5 JPY.
     """
-    minor = number(text, locale).scaleb(digits(currency))
+    minor = number(text, locale).scaleb(minor_digits(currency))
     if minor != minor.to_integral_value():
         raise TooManyDecimalsError(text)
     return int(minor)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from contracts import billing
 from contracts.identity import Customer
-from contracts.message import FieldError, InvalidInput
+from contracts.message import FieldError, InvalidInput, minor_digits
 from services.gateway import commands, readmodel
 from services.gateway.security import Session
 from services.gateway.security.doors import MemberSession
@@ -125,7 +125,7 @@ def lines_of(form: Form, currency: str, reader: Reader) -> list[dict[str, Any]]:
 
 def example(currency: str, reader: Reader) -> str:
     """A price as the reader would type it."""
-    return amounts.typed(125 * 10 ** amounts.digits(currency) // 10 * 10, currency, reader.locale)
+    return amounts.typed(125 * 10 ** minor_digits(currency) // 10 * 10, currency, reader.locale)
 
 
 def _show(page: Page, session: Session, customer: Customer, form: Form, more: int = 0) -> Response:

@@ -96,6 +96,12 @@ def test_a_three_decimal_total_that_no_card_can_be_charged_is_refused() -> None:
     assert [field for field, _ in problems("KWD", 1251)] == ["lines"]
 
 
+def test_every_currency_in_use_is_written_with_the_digits_that_the_contracts_say() -> None:
+    # Chile's unit of account has four decimals: a table of billing's own once said two.
+    assert currencies.written(12_345, "CLF") == "1.2345 CLF"
+    assert {currencies.written(1, code) for code in ("JPY", "EUR", "KWD")} == {"1 JPY", "0.01 EUR", "0.001 KWD"}
+
+
 def test_each_line_names_its_own_problem() -> None:
     lines = [
         Line("a", Decimal(0), 100),
