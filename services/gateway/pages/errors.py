@@ -34,9 +34,11 @@ _NOT_NOW = _("A part of the system does not answer at this moment. Nothing has b
 async def problem_page(request: Request, problem: Problem) -> Response:
     """The page for a refusal that no page of its own has dealt with; whoever has to sign in is led there."""
     if isinstance(problem, SignInRequired):
-        path = request.url.path
-        wanted = path if request.method == "GET" and path.startswith(("/portal", "/console")) else ""
-        return see(f"/sign-in?next={wanted}" if wanted else "/sign-in")
+        posted = request.method != "GET"
+        wanted = form_page(request) if posted else request.url.path
+        if not wanted.startswith(("/portal", "/console")):
+            return see("/sign-in")
+        return see(f"/sign-in?next={wanted}{'&done=form-expired' if posted else ''}")
     try:
         session = await current_session(request)
     except Exception:  # noqa: BLE001 - the database may be what went wrong, and the page must still come

@@ -21,6 +21,7 @@ from .page import Page, done, home_of, see
 router = APIRouter()
 said = {
     "signed-out": _("You are signed out."),
+    "form-expired": _("This form has expired. Please load the page again and repeat what you did."),
     "welcome": _("Welcome! Your account is ready."),
 }
 

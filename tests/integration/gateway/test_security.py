@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -154,6 +155,20 @@ async def test_a_tab_of_the_account_that_was_left_may_still_switch_back_and_sign
         assert (left.status_code, left.headers["location"]) == (303, "/sign-in?done=signed-out")
     async with world.client(token) as browser:
         assert (await browser.get("/api/v1/session")).status_code == 401
+
+
+async def test_a_form_sent_after_the_session_ended_leads_back_to_its_page(world: World) -> None:
+    token, _first, _second = await two_accounts(world)
+    async with world.client(Cookie=f"portal={token}") as browser:
+        form = {"csrf": form_token(await browser.get("/portal/todos")), "title": "Water the plants"}
+        world.h.clock.advance(timedelta(minutes=31))
+        sent = await browser.post(f"/portal/todos/{new_id()}/done/nowhere", data=form)
+        assert sent.status_code == 404
+        sent = await browser.post("/portal/todos", data=form)
+        assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in?next=/portal/todos&done=form-expired")
+        page = await browser.get(sent.headers["location"])
+        assert "This form has expired" in page.text
+        assert 'name="next" value="/portal/todos"' in page.text
 
 
 async def test_signing_in_again_ends_the_browsers_session_before(world: World) -> None:
