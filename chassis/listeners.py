@@ -105,8 +105,7 @@ class FollowerListener:
                 log.info("An unknown event of a known noun is followed by its state.", extra={"type": envelope.type})
             NOUNS[self.noun].model_validate(envelope.data["state"])
             seen = seen_in(envelope)
-        except (ValueError, Poison) as wrong:
-            # ValueError: pydantic's own, or a subject that is no id.
+        except Exception as wrong:  # noqa: BLE001 - whatever it is, left unacked it would hold up every ack behind it
             await self.fate.bury(delivery, wrong)
             self._acks.note(delivery, acked=True)
             await self._acks.send()

@@ -11,10 +11,10 @@ from typing import Any
 import aiormq
 import pytest
 
-from chassis import deadletters
+from chassis import deadletters, listeners
 from chassis.amqp import Properties
 from chassis.clock import Clock
-from chassis.copies import Change
+from chassis.copies import Change, seen_in
 from chassis.database import Database, Tx, system_cause
 from chassis.migrations import CHASSIS, migrate
 from chassis.outbox import Relay
@@ -109,6 +109,36 @@ async def test_an_event_with_a_state_of_the_wrong_shape_is_poison(pair: Pair, vh
         return [letter.reason for letter in await dead(pair.gateway)] == ["poison"]
 
     await eventually(buried)
+
+
+async def test_an_event_that_breaks_the_reading_itself_holds_nothing_up(
+    pair: Pair, vhost: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One delivery that were left unacked would hold up the acks of all behind it."""
+
+    def broken(envelope: EventEnvelope) -> Any:
+        if envelope.data["state"]["title"] == "breaks":  # type: ignore[index, call-overload]  # our own state
+            raise RuntimeError("cannot be read")
+        return seen_in(envelope)
+
+    monkeypatch.setattr(listeners, "seen_in", broken)
+    await announce(pair.todos, (todo("before"), 1), (todo("breaks"), 1), (todo("behind"), 1))
+
+    async def copied() -> bool:
+        return await pair.copies() == [("before", 1), ("behind", 1)]
+
+    await eventually(copied)
+
+    async def acked() -> bool:
+        return [letter.reason for letter in await dead(pair.gateway)] == ["poison"]
+
+    await eventually(acked)
+    await pair.gateway.consumers.stop(2)  # whatever was not acked goes back to the queue
+    connection = await aiormq.connect(vhost.operator_url)
+    channel = await connection.channel()
+    left = await channel.basic_get("gateway.todo")
+    await connection.close()
+    assert left.delivery_tag is None
 
 
 async def test_an_event_from_somebody_else_is_forged(pair: Pair, vhost: Vhost) -> None:
