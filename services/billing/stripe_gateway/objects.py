@@ -201,9 +201,7 @@ def found_event(kind: str, source: Mapping[str, Any], account: str | None, now: 
 
 
 def without_urls(payload: str) -> str:
-    """An event's text as it may be kept: without the addresses that a customer returns to, which may hold a pay link's
-    token.
-    """
+    """An event's text as it may be kept: without the addresses a customer returns to, which may hold a pay link's token."""
     return _RETURN_URLS.sub(r"\1null", payload)
 
 
