@@ -222,7 +222,10 @@ def main(build: Callable[[], Service]) -> None:
     try:
         service = build()
     except ValidationError as unset:
-        names = ", ".join(f"PORTAL_{str(error['loc'][0]).upper()} ({error['msg']})" for error in unset.errors())
+        names = ", ".join(
+            f"PORTAL_{str(error['loc'][0]).upper()} ({error['msg']})" if error["loc"] else error["msg"]
+            for error in unset.errors()
+        )
         sys.exit(f"The environment is not complete: {names}")
     except ValueError as wrong:
         sys.exit(str(wrong))
