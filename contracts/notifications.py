@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, StringConstraints
 
 from .message import (
     CustomerId,
@@ -20,7 +20,8 @@ from .message import (
     question,
 )
 
-Template = Literal["invitation", "payment_link", "receipt"]
+Template = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]*$", max_length=60)]
+"""A kind of mail, such as `receipt`. Readers show one that they do not know as a mail: new ones come without a new version."""
 
 
 @noun("notifications.mail", followed_by=("gateway",))

@@ -27,6 +27,6 @@ def build() -> Service:
         facts=handlers.facts(settings.mail_host),
         nouns={Mail: store.every_mail},
         schedules=[Schedule("find_abandoned", every=timedelta(seconds=30), run=schedules.find_abandoned)],
-        workers={"mails": partial(schedules.send_mails, settings=settings, mailer=mailer)},
+        workers={"mails": partial(schedules.send_mails, settings=settings, mailer=mailer, kinds=handlers.KINDS)},
         resources=[mailer],
     )

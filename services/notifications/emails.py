@@ -11,7 +11,7 @@ import gettext
 import io
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -33,9 +33,10 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, parse_pattern
 
+from chassis.database import Database
 from contracts.billing import Payment
 from contracts.identity import Logo, Merchant
-from contracts.message import minor_digits
+from contracts.message import MailFacts, Question, minor_digits
 
 _HERE = Path(__file__).parent
 SOURCE_LANGUAGE = "en"
@@ -158,6 +159,23 @@ def contrast(one: str, other: str) -> float:
     """The contrast ratio of two `#rrggbb` colours, 1 to 21 (WCAG 2.2, "contrast ratio")."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
+
+
+Content = dict[str, Any]
+"""An event's data as it was kept with the mail: its state, and what else it told."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one mail needs beside its template `emails/<name>.jinja`.
+
+    `ask` is the question whether it is still true, put to its owner just before it is sent; none when it reports what
+    has happened. `values` gives the template its values from the event, the answer and the portal's public address.
+    """
+
+    about: Literal["invitation", "invoice", "payment"]
+    ask: Callable[[Database, Content], Awaitable[Question[MailFacts] | None]]
+    values: Callable[[Content, MailFacts, str], dict[str, object]]
 
 
 def render(

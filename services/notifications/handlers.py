@@ -1,19 +1,19 @@
-"""One function per fact that a mail follows from. Each only queues; `schedules` sends."""
+"""One function per fact that a mail follows from, and what each mail needs. Here mails are queued; `schedules` sends."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from chassis.database import Tx
+from chassis.database import Database, Tx
 from chassis.ids import new_id
 from chassis.listeners import Facts
-from contracts.billing import Invoice, LinkEmailRequested, PaymentSucceeded
-from contracts.identity import InvitationSent
-from contracts.message import CustomerId, Event
-from contracts.notifications import Mail, MailQueued, Template
-from services.notifications import store
+from contracts.billing import BillingMailFacts, Invoice, LinkEmailRequested, PaymentSucceeded
+from contracts.identity import IdentityMailFacts, Invitation, InvitationSent
+from contracts.message import CustomerId, Event, InvoiceId, MailFacts, Question
+from contracts.notifications import Mail, MailQueued
+from services.notifications import emails, store
 from services.notifications.domain import message_id, receipt_recipients
 
 
@@ -82,17 +82,10 @@ async def _customer_email(tx: Tx, invoice: Invoice) -> str | None:
     return invoice.buyer.email
 
 
-_ABOUT: dict[Template, Literal["invitation", "invoice", "payment"]] = {
-    "invitation": "invitation",
-    "payment_link": "invoice",
-    "receipt": "payment",
-}
-
-
 async def _queue(
     tx: Tx,
     event: Event[Any],
-    template: Template,
+    template: str,
     recipients: list[str],
     *,
     subject_id: UUID,
@@ -107,7 +100,7 @@ async def _queue(
             merchant_id=tx.merchant,
             customer_id=customer_id,
             template=template,
-            subject_kind=_ABOUT[template],
+            subject_kind=KINDS[template].about,
             subject_id=subject_id,
             invoice_id=invoice_id,
             occasion=tx.cause.message_id,
@@ -119,6 +112,46 @@ async def _queue(
         if await store.insert_mail(tx, mail, event.model_dump_json()):
             tx.announce(MailQueued(state=mail), sequence=1)
             tx.notify(store.CHANNEL)
+
+
+async def _ask_about_invitation(_: Database, event: emails.Content) -> Question[MailFacts]:
+    return IdentityMailFacts(kind="invitation", id=event["state"]["id"])
+
+
+def _invitation_values(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
+    invitation = Invitation.model_validate(event["state"] | facts.facts)
+    return {"invitation": invitation, "asked_for": invitation.origin == "pay_link", "url": f"{portal}{facts.path}"}
+
+
+async def _ask_about_payment_link(_: Database, event: emails.Content) -> Question[MailFacts]:
+    return BillingMailFacts(kind="payment_link", id=event["state"]["id"])
+
+
+def _payment_link_values(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
+    return {"invoice": Invoice.model_validate(event["state"] | facts.facts), "url": f"{portal}{facts.path}"}
+
+
+async def _ask_about_receipt(db: Database, event: emails.Content) -> Question[MailFacts] | None:
+    paid = PaymentSucceeded.model_validate(event)
+    customer = await store.known_customer(db, paid.state.merchant_id, paid.state.customer_id)
+    if customer is not None and customer.portal_access == "active":
+        return None
+    # Without an account the portal would be a dead end: the public page has the receipt as well.
+    return BillingMailFacts(kind="receipt", id=InvoiceId(paid.invoice.id))
+
+
+def _receipt_values(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
+    paid = PaymentSucceeded.model_validate(event)
+    url = portal + (facts.path or f"/portal/payments/{paid.invoice.id}")
+    return {"invoice": paid.invoice, "payment": paid.state, "has_portal": not facts.path, "url": url}
+
+
+KINDS: dict[str, emails.Kind] = {
+    "invitation": emails.Kind("invitation", _ask_about_invitation, _invitation_values),
+    "payment_link": emails.Kind("invoice", _ask_about_payment_link, _payment_link_values),
+    "receipt": emails.Kind("payment", _ask_about_receipt, _receipt_values),
+}
+"""Every mail, by the name of its template."""
 
 
 def facts(mail_host: str) -> Facts:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from email.message import EmailMessage
 
@@ -25,9 +26,8 @@ from chassis.ids import new_id
 from chassis.listeners import persevere
 from chassis.service import Runtime
 from chassis.telemetry import correlation
-from contracts.billing import BillingMailFacts, Invoice, PaymentSucceeded
-from contracts.identity import IdentityMailFacts, Invitation, Merchant
-from contracts.message import Event, InvitationId, InvoiceId, MailFacts, MerchantId, NotFound, Problem, system
+from contracts.identity import Merchant
+from contracts.message import Event, MailFacts, MerchantId, NotFound, Problem, system
 from contracts.notifications import Mail, MailAccepted, MailDropped, MailFailed, MailInDoubt
 from services.notifications import emails, store
 from services.notifications.domain import Later, Outcome, Rejected, Unanswered, Untrue, judge
@@ -51,14 +51,15 @@ _ANNOUNCED: dict[str, type[Event[Mail]]] = {
 }
 
 
-async def send_mails(runtime: Runtime, *, settings: Settings, mailer: Mailer) -> None:
+async def send_mails(runtime: Runtime, *, settings: Settings, mailer: Mailer, kinds: Mapping[str, emails.Kind]) -> None:
     """Send due mails, a few at once, until cancelled. Mails under way are finished first."""
     under_way: set[asyncio.Task[None]] = set()
     try:
         while True:
             claimed = await _claim(runtime) if len(under_way) < settings.mails_at_once else None
             if claimed is not None:
-                task = asyncio.create_task(_deliver(runtime, settings, mailer, claimed), name=f"mail {claimed.mail.id}")
+                delivery = _deliver(runtime, settings, mailer, kinds[claimed.mail.template], claimed)
+                task = asyncio.create_task(delivery, name=f"mail {claimed.mail.id}")
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
             elif len(under_way) < settings.mails_at_once:
@@ -96,11 +97,11 @@ async def _claim(runtime: Runtime) -> Claimed | None:
         return None
 
 
-async def _deliver(runtime: Runtime, settings: Settings, mailer: Mailer, claimed: Claimed) -> None:
+async def _deliver(runtime: Runtime, settings: Settings, mailer: Mailer, kind: emails.Kind, claimed: Claimed) -> None:
     """Bring one claimed mail to its next state, whatever happens."""
     token = correlation.set(claimed.correlation_id)
     try:
-        outcome = await _attempt(runtime, settings, mailer, claimed)
+        outcome = await _attempt(runtime, settings, mailer, kind, claimed)
         if outcome is not None:
             # The answer is known and must not be lost: the database may be away for longer than this mail's lease.
             await persevere(lambda: _settle(runtime, claimed, outcome))
@@ -111,9 +112,11 @@ async def _deliver(runtime: Runtime, settings: Settings, mailer: Mailer, claimed
         correlation.reset(token)
 
 
-async def _attempt(runtime: Runtime, settings: Settings, mailer: Mailer, claimed: Claimed) -> Outcome | None:
+async def _attempt(
+    runtime: Runtime, settings: Settings, mailer: Mailer, kind: emails.Kind, claimed: Claimed
+) -> Outcome | None:
     try:
-        written = await _write(runtime, settings, claimed)
+        written = await _write(runtime, settings, kind, claimed)
     except emails.UnusableAddress as unusable:
         return Rejected(str(unusable))
     except Exception:
@@ -149,16 +152,18 @@ def _cause(merchant_id: MerchantId, occasion: str, correlation_id: str) -> Cause
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-async def _write(runtime: Runtime, settings: Settings, claimed: Claimed) -> EmailMessage | Untrue | Unanswered:
+async def _write(
+    runtime: Runtime, settings: Settings, kind: emails.Kind, claimed: Claimed
+) -> EmailMessage | Untrue | Unanswered:
     """Ask whether the mail is still true, and write it as things stand now."""
     mail = claimed.mail
     merchant = await store.known_merchant(runtime.db, mail.merchant_id)
     if merchant is None:
         return Unanswered("The merchant is not known here yet.")
-    facts = await _facts(runtime, claimed)
+    facts = await _facts(runtime, claimed, kind)
     if isinstance(facts, Untrue | Unanswered):
         return facts
-    values = _values(settings, claimed, facts)
+    values = kind.values(claimed.event, facts, settings.public_url.rstrip("/"))
     logo = emails.Picture.of(await store.known_logo(runtime.db, mail.merchant_id))
     words = emails.render(mail.template, await _reader(runtime, mail, merchant), merchant, logo, values)
     return emails.message(
@@ -172,26 +177,15 @@ async def _write(runtime: Runtime, settings: Settings, claimed: Claimed) -> Emai
     )
 
 
-async def _facts(runtime: Runtime, claimed: Claimed) -> MailFacts | Untrue | Unanswered:
+async def _facts(runtime: Runtime, claimed: Claimed, kind: emails.Kind) -> MailFacts | Untrue | Unanswered:
     """The owner's word on a mail; a report of what has happened stays true, and at most needs a link."""
     mail = claimed.mail
     cause = _cause(mail.merchant_id, mail.occasion, claimed.correlation_id)
+    question = await kind.ask(runtime.db, claimed.event)
+    if question is None:
+        return MailFacts(still_true=True)
     try:
-        match mail.template:
-            case "invitation":
-                question = IdentityMailFacts(kind="invitation", id=InvitationId(mail.subject_id))
-                reply = await runtime.rpc.ask(question, cause, timeout=_FACTS_SECONDS)
-            case "payment_link":
-                asked = BillingMailFacts(kind="payment_link", id=InvoiceId(mail.subject_id))
-                reply = await runtime.rpc.ask(asked, cause, timeout=_FACTS_SECONDS)
-            case "receipt":
-                event = PaymentSucceeded.model_validate(claimed.event)
-                customer = await store.known_customer(runtime.db, mail.merchant_id, event.state.customer_id)
-                if customer is not None and customer.portal_access == "active":
-                    return MailFacts(still_true=True)
-                # Without an account the portal would be a dead end: the public page has the receipt as well.
-                public = BillingMailFacts(kind="receipt", id=InvoiceId(event.invoice.id))
-                reply = await runtime.rpc.ask(public, cause, timeout=_FACTS_SECONDS)
+        reply = await runtime.rpc.ask(question, cause, timeout=_FACTS_SECONDS)
     except NotFound as gone:
         return Untrue(gone.detail)
     except Problem as silent:
@@ -199,22 +193,6 @@ async def _facts(runtime: Runtime, claimed: Claimed) -> MailFacts | Untrue | Una
     if not reply.result.still_true:
         return Untrue(reply.result.why_not or "It is no longer true.")
     return reply.result
-
-
-def _values(settings: Settings, claimed: Claimed, facts: MailFacts) -> dict[str, object]:
-    """What the template names: the event's state as the owner has it now."""
-    link = settings.public_url.rstrip("/") + (facts.path or "")
-    state = claimed.event["state"] | facts.facts
-    match claimed.mail.template:
-        case "invitation":
-            invitation = Invitation.model_validate(state)
-            return {"invitation": invitation, "asked_for": invitation.origin == "pay_link", "url": link}
-        case "payment_link":
-            return {"invoice": Invoice.model_validate(state), "url": link}
-        case "receipt":
-            event = PaymentSucceeded.model_validate(claimed.event)
-            url = link if facts.path else f"{link}/portal/payments/{event.invoice.id}"
-            return {"invoice": event.invoice, "payment": event.state, "has_portal": not facts.path, "url": url}
 
 
 async def _reader(runtime: Runtime, mail: Mail, merchant: Merchant) -> emails.Reader:

@@ -23,6 +23,7 @@ from contracts.billing import LineItem
 from contracts.identity import Merchant
 from services.notifications import emails
 from services.notifications.emails import Brand, Picture, Reader, UnusableAddress, Words, contrast, header_text, mailbox
+from services.notifications.handlers import KINDS
 from tests import builders
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (600).to_bytes(4, "big") + (100).to_bytes(4, "big")
@@ -358,10 +359,8 @@ def test_every_message_is_translated(language: str) -> None:
     assert [error for message in catalogue for error in message.check(catalogue)] == []
 
 
-def test_templates_exist_for_every_kind_of_mail() -> None:
-    from typing import get_args
-
-    from contracts.notifications import Template
-
-    assert set(VALUES) == set(get_args(Template))
+def test_every_kind_of_mail_has_its_template_and_every_template_its_kind() -> None:
+    shared = {"layout", "parts"}
+    on_disk = {path.stem for path in (Path(emails.__file__).parent / "emails").glob("*.jinja")} - shared
+    assert set(VALUES) == set(KINDS) == on_disk
     assert UUID(int=0) not in {INVOICE.id, PAYMENT.id}
