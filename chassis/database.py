@@ -12,7 +12,6 @@ from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from pydantic import TypeAdapter
 
 from chassis.clock import Clock
 from chassis.ids import new_id
@@ -265,8 +264,3 @@ def transient(error: BaseException) -> bool:
         | asyncpg.CrashShutdownError
         | ConnectionError,
     )
-
-
-def to_json(kind: Any, value: Any) -> Any:
-    """`value`, an instance of `kind`, as JSON values."""
-    return TypeAdapter(kind).dump_python(value, mode="json")

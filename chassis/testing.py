@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from chassis.amqp import Properties
 from chassis.clock import FakeClock
@@ -227,8 +227,3 @@ async def rows(database_url: str, sql: str, *parameters: Any) -> list[dict[str, 
         return [dict(row) for row in await connection.fetch(sql, *parameters)]
     finally:
         await connection.close()
-
-
-def as_json(value: Any) -> str:
-    """`value` as JSON text, the way our messages write it."""
-    return to_json(value).decode()
