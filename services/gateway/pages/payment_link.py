@@ -151,7 +151,7 @@ async def new(request: Request, session: MemberSession, customer_id: UUID) -> Re
     customer = await readmodel.customer(request.app.state.runtime.db, session.viewer, customer_id)
     due = page.reader.today + timedelta(days=14)
     currency = session.merchant.currency if session.merchant else "EUR"
-    form = Form({"due_on": due.isoformat(), "currency": currency, "lines.0.quantity": "1"})
+    form = Form({"due_on": due.isoformat(), "currency": currency, "lines.0.quantity": "1", "lines.0.tax_rate": "0"})
     return _show(page, session, customer, form)
 
 
