@@ -21,14 +21,17 @@ from .message import (
     MailFacts,
     MerchantId,
     PaymentId,
+    PaymentMethodId,
     Percent,
     Problem,
     Question,
+    RefundId,
     Republished,
     Service,
     Shape,
     State,
     Strict,
+    SubscriptionId,
     Text,
     command,
     event,
@@ -52,6 +55,8 @@ class LineItem(Shape):
     """What is taken off, in percent."""
     tax_rate: Decimal = Decimal(0)
     """The rate in percent."""
+    reverse_charge: bool = False
+    """The customer owes the tax (Directive 2006/112/EC, article 196); the rate is 0 then."""
     amount: int
     """What the line adds to the subtotal, in minor units."""
 
@@ -134,6 +139,45 @@ class Receipt(Shape):
     """The card's last four digits."""
 
 
+class Period(Shape):
+    """What an invoice of a subscription is for: whole days in the merchant's time zone."""
+
+    starts_on: date
+    """Its first day."""
+    ends_on: date
+    """Its last day."""
+
+
+class CreditNote(Shape):
+    """A refund as the invoice lists it."""
+
+    refund_id: RefundId
+    """The refund that it is for."""
+    number: str
+    """The credit note's own number."""
+    amount: int
+    """What is given back, in minor units."""
+    issued_at: AwareDatetime
+    """When it was issued."""
+    failed: bool = False
+    """The bank returned the money to us: nothing was given back after all."""
+
+
+class Collection(Shape):
+    """How far the automatic charges of an invoice have come."""
+
+    failures: int = 0
+    """Charges that failed so far."""
+    next_try_at: AwareDatetime | None = None
+    """When the next charge is due; null: none is planned."""
+    last_failure: Decline | None = None
+    """Why the last one failed."""
+    confirm: bool = False
+    """The customer's bank wants them to confirm the charge themselves, through the payment link."""
+    exhausted: bool = False
+    """The last retry has failed."""
+
+
 @noun("billing.invoice", public=True, followed_by=("notifications", "todos", "gateway"))
 class Invoice(State):
     """A demand for money. All amounts are minor units of `currency`; *overdue* is computed from `due_on` by readers.
@@ -145,7 +189,7 @@ class Invoice(State):
     merchant_id: MerchantId
     customer_id: CustomerId
     """Who owes it."""
-    kind: Literal["one_time"]
+    kind: Literal["one_time", "recurring", "payment_plan"]
     """What its payment link asks for."""
     status: Literal["draft", "open", "paid", "void", "uncollectible"]
     """Where it stands; only an *open* one can be paid."""
@@ -187,6 +231,24 @@ class Invoice(State):
     """Why the last card was refused."""
     receipts: tuple[Receipt, ...] = ()
     """The payments that reached us, oldest first."""
+    subscription_id: SubscriptionId | None = None
+    """The subscription or payment plan that it belongs to."""
+    period: Period | None = None
+    """What a subscription's invoice is for; null until the first one is accepted."""
+    instalment: int | None = None
+    """Which instalment of its payment plan it is, from 1."""
+    collection: Collection | None = None
+    """How the automatic charges go; null: nobody is charged without being there."""
+    allow_partial: bool = False
+    """Whether a part of it may be paid."""
+    amount_refunded: int = 0
+    """What was given back, or is on its way back, in minor units."""
+    amount_disputed: int = 0
+    """What a cardholder's bank has taken back, or holds until a dispute is decided, in minor units."""
+    credit_notes: tuple[CreditNote, ...] = ()
+    """What was given back, oldest first."""
+    replaces: InvoiceId | None = None
+    """The invoice whose place it took."""
     created_at: AwareDatetime
     """When it was made."""
     opened_at: AwareDatetime | None = None
@@ -219,6 +281,14 @@ class Payment(State):
     """ISO 4217."""
     surplus: bool = False
     """It arrived for an invoice that was settled already, and is to be given back."""
+    automatic: bool = False
+    """We charged the customer's method; nobody was there."""
+    payment_method_id: PaymentMethodId | None = None
+    """Which of the customer's methods an automatic charge uses."""
+    amount_refunded: int = 0
+    """What was given back, or is on its way back, in minor units."""
+    amount_disputed: int = 0
+    """What the cardholder's bank has taken back, or holds, in minor units."""
     method: str | None = None
     """The kind or brand, such as `visa`."""
     last4: str | None = None

@@ -16,10 +16,23 @@ from services.billing.store.copies import Reader
 
 _STATE = """
     id, merchant_id, customer_id, kind, status, number, currency, lines, tax_inclusive, subtotal, tax_lines, tax, total,
-    amount_paid, amount_processing, due_on, memo, seller, buyer, link, being_paid, last_decline, receipts, created_at,
-    opened_at, paid_at, closed_at
+    amount_paid, amount_processing, due_on, memo, seller, buyer, link, being_paid, last_decline, receipts,
+    subscription_id, period, instalment, collection, allow_partial, amount_refunded, amount_disputed, credit_notes,
+    replaces, created_at, opened_at, paid_at, closed_at
 """
-_JSON = ("lines", "tax_lines", "seller", "buyer", "link", "being_paid", "last_decline", "receipts")
+_JSON = (
+    "lines",
+    "tax_lines",
+    "seller",
+    "buyer",
+    "link",
+    "being_paid",
+    "last_decline",
+    "receipts",
+    "period",
+    "collection",
+    "credit_notes",
+)
 
 
 def invoice_state(row: Row) -> Invoice:
@@ -30,13 +43,19 @@ def invoice_state(row: Row) -> Invoice:
     return Invoice.model_validate({**values, "amount_due": row["total"] - row["amount_paid"]})
 
 
-async def insert_invoice(tx: Tx, invoice: Invoice) -> None:
-    """Save a new draft, at sequence 0: the first announcement makes it 1."""
-    await tx.execute(
+async def insert_invoice(tx: Tx, invoice: Invoice, charge_number: int | None = None) -> bool:
+    """Save a new draft, at sequence 0: the first announcement makes it 1.
+
+    `charge_number` says which of its subscription's charges it is, from 1. False: that charge has its invoice already.
+    """
+    inserted = await tx.fetchval(
         """
         INSERT INTO invoice (id, merchant_id, customer_id, sequence, kind, status, currency, lines, tax_inclusive, subtotal,
-                             tax_lines, tax, total, due_on, memo, created_at)
-        VALUES ($1, $2, $3, 0, $4, 'draft', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                             tax_lines, tax, total, due_on, memo, created_at, subscription_id, charge_number, period,
+                             instalment, collection, allow_partial, replaces)
+        VALUES ($1, $2, $3, 0, $4, 'draft', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+        ON CONFLICT (subscription_id, charge_number) DO NOTHING
+        RETURNING true
         """,
         invoice.id,
         invoice.merchant_id,
@@ -52,7 +71,15 @@ async def insert_invoice(tx: Tx, invoice: Invoice) -> None:
         invoice.due_on,
         invoice.memo,
         invoice.created_at,
+        invoice.subscription_id,
+        charge_number,
+        _jsonb(invoice.period),
+        invoice.instalment,
+        _jsonb(invoice.collection),
+        invoice.allow_partial,
+        invoice.replaces,
     )
+    return bool(inserted)
 
 
 async def save_invoice(tx: Tx, invoice: Invoice) -> int:
@@ -62,7 +89,8 @@ async def save_invoice(tx: Tx, invoice: Invoice) -> int:
         UPDATE invoice
         SET status = $3, number = $4, amount_paid = $5, amount_processing = $6, seller = $7, buyer = $8, link = $9,
             being_paid = $10, last_decline = $11, receipts = $12, opened_at = $13, paid_at = $14, closed_at = $15,
-            sequence = sequence + 1
+            period = $16, collection = $17, next_try_at = $18, amount_refunded = $19, amount_disputed = $20,
+            credit_notes = $21, sequence = sequence + 1
         WHERE merchant_id = $1 AND id = $2
         RETURNING sequence
         """,
@@ -81,6 +109,12 @@ async def save_invoice(tx: Tx, invoice: Invoice) -> int:
         invoice.opened_at,
         invoice.paid_at,
         invoice.closed_at,
+        _jsonb(invoice.period),
+        _jsonb(invoice.collection),
+        invoice.collection.next_try_at if invoice.collection and invoice.status == "open" else None,
+        invoice.amount_refunded,
+        invoice.amount_disputed,
+        _jsonb(invoice.credit_notes),
     )
     return sequence
 
@@ -121,7 +155,7 @@ async def next_attempt(tx: Tx, invoice_id: InvoiceId) -> int:
     return number
 
 
-async def next_number(tx: Tx, merchant_id: MerchantId, kind: Literal["invoice", "receipt"]) -> int:
+async def next_number(tx: Tx, merchant_id: MerchantId, kind: Literal["invoice", "receipt", "credit_note"]) -> int:
     """The merchant's next number. Take it last: everyone else's next number waits until this transaction ends."""
     number: int = await tx.fetchval(
         """

@@ -16,8 +16,8 @@ from contracts.message import InvoiceId, MerchantId, PaymentId
 from services.billing.store.copies import Reader
 
 _STATE = """
-    id, merchant_id, customer_id, invoice_id, attempt, status, amount, currency, surplus, method, last4, decline,
-    receipt_number, created_at, settled_at
+    id, merchant_id, customer_id, invoice_id, attempt, status, amount, currency, surplus, automatic, payment_method_id,
+    amount_refunded, amount_disputed, method, last4, decline, receipt_number, created_at, settled_at
 """
 _ALL = f"{_STATE}, command_id, payer, payer_name, correlation_id, account, request, session_id, session_url, intent_id, close_requested"
 
@@ -80,8 +80,9 @@ async def insert_attempt(tx: Tx, attempt: Attempt) -> None:
     await tx.execute(
         """
         INSERT INTO payment (id, merchant_id, customer_id, invoice_id, sequence, attempt, status, amount, currency,
-                             created_at, settled_at, command_id, payer, payer_name, correlation_id, account, request)
-        VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                             created_at, settled_at, command_id, payer, payer_name, correlation_id, account, request,
+                             automatic, payment_method_id)
+        VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         """,
         payment.id,
         payment.merchant_id,
@@ -99,6 +100,8 @@ async def insert_attempt(tx: Tx, attempt: Attempt) -> None:
         attempt.correlation_id,
         attempt.account,
         json.dumps(attempt.request),
+        payment.automatic,
+        payment.payment_method_id,
     )
 
 
@@ -109,7 +112,8 @@ async def save_attempt(tx: Tx, attempt: Attempt) -> int:
         """
         UPDATE payment
         SET status = $3, surplus = $4, method = $5, last4 = $6, decline = $7, receipt_number = $8, settled_at = $9,
-            session_id = $10, session_url = $11, intent_id = $12, close_requested = $13, sequence = sequence + 1
+            session_id = $10, session_url = $11, intent_id = $12, close_requested = $13, amount_refunded = $14,
+            amount_disputed = $15, sequence = sequence + 1
         WHERE merchant_id = $1 AND id = $2
         RETURNING sequence
         """,
@@ -126,6 +130,8 @@ async def save_attempt(tx: Tx, attempt: Attempt) -> int:
         attempt.session_url,
         attempt.intent_id,
         attempt.close_requested,
+        payment.amount_refunded,
+        payment.amount_disputed,
     )
     return sequence
 
