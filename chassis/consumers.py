@@ -114,9 +114,6 @@ class Consumers:
             self.in_flight += 1
             try:
                 await take(Delivery(queue, raw.body, raw.message_id or "", raw.user_id or "", dict(raw.headers), raw))
-            except aiormq.AMQPError as gone:
-                # The channel that brought it is closed: the broker delivers it again, and the inbox knows it.
-                log.warning("An ack did not reach the broker.", extra={"queue": queue, "error": repr(gone)})
             except Exception:
                 # Unacked, so that it is not lost: it comes again when the channel closes.
                 log.exception("A delivery could not be taken.", extra={"queue": queue})
@@ -167,7 +164,7 @@ class Consumers:
         if answer is not None:
             await self._reply(delivery, answer)
         log.debug("Answered.", extra={"queue": delivery.queue, "sender": sender})
-        await delivery.raw.ack()
+        await delivery.ack()
 
     def _sender(self, delivery: Delivery) -> str:
         """The service that asks, by the broker's validated user. Raises Poison when it may not ask this."""

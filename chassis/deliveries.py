@@ -28,6 +28,8 @@ from contracts.message import REQUESTS, secret_fields
 log = logging.getLogger("portal.deliveries")
 
 _MOST_TRACE = 4_000
+GONE = (aiormq.AMQPError, aiormq.exceptions.ChannelInvalidStateError)
+"""What an ack raises when the channel that brought the message is closed."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,17 @@ class Delivery:
         """How often it was tried before."""
         value = self.headers.get("x-attempts", 0)
         return value if isinstance(value, int) else 0
+
+    async def ack(self, *, multiple: bool = False) -> None:
+        """Tell the broker that it is done with. `multiple`: and all that came before it on its channel.
+
+        When the channel is closed there is nobody to tell: the broker delivers it again, and we know it by then. Raising
+        would make its listener take it once more, and a copy of it go out, for as long as the process lives.
+        """
+        try:
+            await self.raw.ack(multiple=multiple)
+        except GONE as gone:
+            log.warning("An ack did not reach the broker.", extra={"queue": self.queue, "error": repr(gone)})
 
 
 @dataclass
@@ -69,7 +82,12 @@ class Acks:
     def note(self, delivery: Delivery, *, acked: bool = False) -> None:
         """Remember that a delivery is done with; `acked` when its own ack has been sent."""
         assert delivery.raw.delivery_tag is not None, "A queue's consumer numbers what it brings."
-        run = self._runs.setdefault(delivery.raw.channel, _Run())
+        try:
+            channel = delivery.raw.channel
+        except GONE:
+            # The channel that brought it is closed: it comes again on another, and there is nobody left to ack to.
+            return
+        run = self._runs.setdefault(channel, _Run())
         run.done[delivery.raw.delivery_tag] = None if acked else delivery
 
     async def send(self) -> None:
@@ -85,11 +103,7 @@ class Acks:
                 last = run.done.pop(run.upto) or last
             if last is None:
                 continue
-            try:
-                await last.raw.ack(multiple=True)
-            except aiormq.AMQPError as gone:
-                # The channel that brought them is closed: they come again, and the copies know their sequence.
-                log.warning("An ack did not reach the broker.", extra={"queue": last.queue, "error": repr(gone)})
+            await last.ack(multiple=True)
 
 
 class Poison(Exception):  # noqa: N818 - it is a verdict on a message
@@ -149,7 +163,7 @@ class Fate:
                 # Unacked meanwhile, so nothing is lost; handing it back would count towards its delivery limit.
                 log.warning("A failed message waits for the broker.", extra={"error": repr(waiting)})
                 await asyncio.sleep(1)
-        await delivery.raw.ack()
+        await delivery.ack()
 
     @staticmethod
     def _headers(delivery: Delivery, error: BaseException | None) -> dict[str, Any]:

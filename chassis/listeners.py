@@ -207,7 +207,7 @@ class FactListener:
             correlation.reset(token)
         duration.labels(self.name).observe(time.perf_counter() - started)
         handled.labels(self.name, "done").inc()
-        await delivery.raw.ack()
+        await delivery.ack()
 
     async def handle(self, envelope: EventEnvelope, event: Event[State]) -> None:
         """Run the handler unless this event id was handled before."""

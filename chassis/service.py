@@ -154,7 +154,9 @@ class Runtime:
         while True:
             started = asyncio.get_running_loop().time()
             try:
-                return await work()
+                # In a task of its own: a TaskGroup that fails cancels the task it is in, and ours would then look like
+                # one that is to end. What it did would never be done again.
+                return await asyncio.ensure_future(work())
             except (Exception, asyncio.CancelledError):
                 if cancelled_by_us():
                     raise

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from aio_pika import IncomingMessage
+from aiormq.exceptions import ChannelInvalidStateError
 
 from chassis.deliveries import Acks, Delivery
 
@@ -20,8 +21,14 @@ class Message:
     """Stands where aio-pika's message does."""
 
     def __init__(self, channel: Channel, tag: int) -> None:
-        self.channel = channel
+        self._channel = channel
         self.delivery_tag = tag
+
+    @property
+    def channel(self) -> Channel:
+        if self._channel.is_closed:
+            raise ChannelInvalidStateError
+        return self._channel
 
     async def ack(self, multiple: bool = False) -> None:
         self.channel.acked.append((self.delivery_tag, multiple))
@@ -72,3 +79,14 @@ async def test_each_channel_has_its_own_numbers_and_a_closed_one_is_left_alone()
     old.is_closed = True
     await acks.send()
     assert (old.acked, new.acked) == ([], [(3, True)])
+
+
+async def test_what_is_done_with_when_its_channel_is_closed_holds_nobody_up() -> None:
+    old, new, acks = Channel(), Channel(), Acks()
+    late = deliveries(old, 1)[0]
+    old.is_closed = True
+    for each in (late, *deliveries(new, 2)):
+        acks.note(each)
+    await acks.send()
+    await late.ack()
+    assert (old.acked, new.acked) == ([], [(2, True)])
