@@ -1,0 +1,67 @@
+-- The rest of billing's nouns, kept as the read model keeps every noun.
+
+CREATE TABLE copy_subscription (
+    id uuid PRIMARY KEY, merchant_id uuid, sequence bigint NOT NULL, deleted boolean NOT NULL DEFAULT false,
+    state jsonb NOT NULL,
+    customer_id uuid GENERATED ALWAYS AS ((state->>'customer_id')::uuid) STORED,
+    audience text GENERATED ALWAYS AS ('both') STORED,
+    status text GENERATED ALWAYS AS (state->>'status') STORED,
+    next_charge_on date GENERATED ALWAYS AS (iso_date(state->'next_charge'->>'on')) STORED,
+    link_sha256 text GENERATED ALWAYS AS (state->'link'->>'token_sha256') STORED
+);
+CREATE INDEX copy_subscription_of_merchant ON copy_subscription (merchant_id, status, id);
+CREATE INDEX copy_subscription_of_customer ON copy_subscription (customer_id, status, id);
+CREATE INDEX copy_subscription_next ON copy_subscription (customer_id, next_charge_on) WHERE status = 'active';
+CREATE INDEX copy_subscription_by_link ON copy_subscription (link_sha256);
+
+CREATE TABLE copy_payment_method (
+    id uuid PRIMARY KEY, merchant_id uuid, sequence bigint NOT NULL, deleted boolean NOT NULL DEFAULT false,
+    state jsonb NOT NULL,
+    customer_id uuid GENERATED ALWAYS AS ((state->>'customer_id')::uuid) STORED,
+    audience text GENERATED ALWAYS AS ('both') STORED,
+    is_default boolean GENERATED ALWAYS AS ((state->>'is_default')::boolean) STORED
+);
+CREATE INDEX copy_payment_method_of_customer ON copy_payment_method (customer_id, id) WHERE NOT deleted;
+
+CREATE TABLE copy_refund (
+    id uuid PRIMARY KEY, merchant_id uuid, sequence bigint NOT NULL, deleted boolean NOT NULL DEFAULT false,
+    state jsonb NOT NULL,
+    customer_id uuid GENERATED ALWAYS AS ((state->>'customer_id')::uuid) STORED,
+    audience text GENERATED ALWAYS AS ('both') STORED,
+    invoice_id uuid GENERATED ALWAYS AS ((state->>'invoice_id')::uuid) STORED,
+    status text GENERATED ALWAYS AS (state->>'status') STORED
+);
+CREATE INDEX copy_refund_of_merchant ON copy_refund (merchant_id, id);
+CREATE INDEX copy_refund_of_invoice ON copy_refund (invoice_id, id);
+
+CREATE TABLE copy_dispute (
+    id uuid PRIMARY KEY, merchant_id uuid, sequence bigint NOT NULL, deleted boolean NOT NULL DEFAULT false,
+    state jsonb NOT NULL,
+    customer_id uuid GENERATED ALWAYS AS ((state->>'customer_id')::uuid) STORED,
+    audience text GENERATED ALWAYS AS ('members') STORED,
+    invoice_id uuid GENERATED ALWAYS AS ((state->>'invoice_id')::uuid) STORED,
+    status text GENERATED ALWAYS AS (state->>'status') STORED
+);
+CREATE INDEX copy_dispute_of_merchant ON copy_dispute (merchant_id, id);
+CREATE INDEX copy_dispute_of_invoice ON copy_dispute (invoice_id, id);
+
+CREATE TABLE copy_defaults (
+    id uuid PRIMARY KEY, merchant_id uuid, sequence bigint NOT NULL, deleted boolean NOT NULL DEFAULT false,
+    state jsonb NOT NULL,
+    customer_id uuid GENERATED ALWAYS AS (NULL::uuid) STORED,
+    audience text GENERATED ALWAYS AS ('members') STORED
+);
+
+CREATE TABLE copy_reconciliation (
+    id uuid PRIMARY KEY, merchant_id uuid, sequence bigint NOT NULL, deleted boolean NOT NULL DEFAULT false,
+    state jsonb NOT NULL,
+    customer_id uuid GENERATED ALWAYS AS (NULL::uuid) STORED,
+    audience text GENERATED ALWAYS AS ('members') STORED
+);
+
+ALTER TABLE copy_invoice
+    ADD COLUMN subscription_id uuid GENERATED ALWAYS AS ((state->>'subscription_id')::uuid) STORED;
+CREATE INDEX copy_invoice_of_subscription ON copy_invoice (subscription_id, id) WHERE subscription_id IS NOT NULL;
+ALTER TABLE copy_payment
+    ADD COLUMN surplus boolean GENERATED ALWAYS AS ((state->>'surplus')::boolean) STORED;
+CREATE INDEX copy_payment_surplus ON copy_payment (merchant_id, id) WHERE surplus;
