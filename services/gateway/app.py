@@ -8,6 +8,7 @@ from typing import Any
 from chassis.listeners import EveryEvent, Follower
 from chassis.service import COPY, Asgi, Runtime, Schedule, Service
 from contracts import billing, identity, notifications, todos
+from contracts.message import SERVICES
 from services.gateway import api, handlers, live, pages, schedules, security
 from services.gateway.settings import Settings
 
@@ -33,8 +34,10 @@ def build_http(runtime: Runtime, *, settings: Settings, hub: live.Hub) -> Asgi:
     """The API, the pages and live changes behind one door."""
     http = api.new_application()
     http.state.runtime, http.state.settings, http.state.hub = runtime, settings, hub
-    api.install(http, pages.problem_page)
+    http.state.rooms = {owner: security.Room(owner, settings.commands_at_once, security.PATIENCE) for owner in SERVICES}
+    refuse = api.install(http, pages.problem_page)
     http.include_router(live.router)
     pages.install(http)
-    door = security.ApiCors(http, origins=settings.allowed_origins)
+    admission = security.Admission(http, settings, refuse=refuse)
+    door = security.ApiCors(admission, origins=settings.allowed_origins)
     return security.SecurityHeaders(door, checkout_origins=settings.checkout_origins, secure=settings.secure)

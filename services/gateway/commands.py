@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
@@ -17,9 +16,9 @@ from chassis.ids import new_id
 from chassis.service import Runtime
 from chassis.telemetry import traceparent
 from contracts.identity import Customer, Merchant
-from contracts.message import Actor, Command, EventEnvelope, MerchantId, NotAccepted, Question, Reply, State
+from contracts.message import Actor, Command, EventEnvelope, MerchantId, Question, Reply, State
 from services.gateway import readmodel, security
-from services.gateway.security import current_session
+from services.gateway.security import Room, current_session
 
 log = logging.getLogger("portal.gateway")
 
@@ -69,7 +68,7 @@ async def dispatch(
     runtime = request.app.state.runtime
     cause = await _cause(request, id, public, merchant_id)
     copies = await _known(request, command, cause, known)
-    with _room(request):
+    async with _room(request, command.owner()):
         reply: Reply[R] = await runtime.rpc.ask(command, cause, id=cause.message_id, known=copies)
     try:
         await _read_own_writes(runtime, cause, reply.changed)
@@ -94,23 +93,19 @@ async def ask(
 ) -> R:
     """Ask a question on behalf of whoever asks. Raises the owner's refusals, NotAccepted, OutcomeUnknown."""
     cause = await _cause(request, None, public, merchant_id)
-    with _room(request):
+    async with _room(request, question.owner()):
         reply: Reply[R] = await request.app.state.runtime.rpc.ask(question, cause, id=cause.message_id)
     return reply.result
 
 
-@contextmanager
-def _room(request: Request) -> Iterator[None]:
-    """One of the places for what may be under way in this process. Raises NotAccepted when all are taken."""
-    state, most = request.app.state, request.app.state.settings.commands_at_once
-    under_way: int = getattr(state, "under_way", 0)
-    if under_way >= most:
-        raise NotAccepted("There is too much to do at this moment. Nothing has been changed.", retry_after=1)
-    state.under_way = under_way + 1
-    try:
-        yield
-    finally:
-        state.under_way -= 1
+def _room(request: Request, owner: str) -> Room:
+    """The places for what may be under way to one owner; entering raises Overloaded when there is none in time.
+
+    So few that a busy owner answers all of them long before the deadline: what is too much is refused before it was
+    sent, instead of becoming an outcome that nobody knows. And an owner that is silent holds up no more than these.
+    """
+    rooms: dict[str, Room] = request.app.state.rooms
+    return rooms[owner]
 
 
 async def _cause(request: Request, id_: str | None, public: Actor | None, merchant_id: MerchantId | None) -> Cause:

@@ -16,12 +16,16 @@ class Settings(ServiceSettings):
     """The gateway's own variables, beside those of every service.
 
     `cors_origins`: origins that may use the API from a browser, separated by commas. `stripe_api_base`, when set, is the
-    sandbox, whose hosted pages the browser is sent to. `commands_at_once`: more are refused with 503.
+    sandbox, whose hosted pages the browser is sent to. `requests_at_once` is how many requests
+    that read, and as many that change something, each process has under way; `streams_at_once` how many pages it keeps told;
+    `commands_at_once` how much it asks of each other service at once. What is more is refused with 503 and Retry-After.
     """
 
     cors_origins: str = ""
     stripe_api_base: str = Field(default="", validation_alias="STRIPE_API_BASE")
-    commands_at_once: int = Field(default=64, ge=1)
+    requests_at_once: int = Field(default=64, ge=1)
+    streams_at_once: int = Field(default=1000, ge=1)
+    commands_at_once: int = Field(default=24, ge=1)
 
     @field_validator("public_url")
     @classmethod

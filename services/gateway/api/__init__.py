@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from . import customers, invoices, merchant, sessions, todos
 from .document import describe
-from .errors import ProblemPage, install_errors
+from .errors import ProblemPage, Refuse, install_errors
 
 __all__ = ["ProblemPage", "install", "new_application"]
 
@@ -16,8 +16,8 @@ def new_application() -> FastAPI:
     return describe()
 
 
-def install(http: FastAPI, problem_page: ProblemPage) -> None:
-    """Add the API's operations, and what answers when something is refused: documents here, pages elsewhere."""
+def install(http: FastAPI, problem_page: ProblemPage) -> Refuse:
+    """Add the API's operations, and what answers when something is refused: documents here, pages elsewhere. Returns that."""
     for part in (sessions, merchant, customers, invoices, todos):
         http.include_router(part.router, prefix="/api/v1")
-    install_errors(http, problem_page)
+    return install_errors(http, problem_page)

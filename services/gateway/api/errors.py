@@ -21,6 +21,7 @@ from contracts.message import FieldError, Incident, InvalidInput, NotAccepted, N
 log = logging.getLogger("portal.gateway.api")
 
 ProblemPage = Callable[[Request, Problem], Awaitable[Response]]
+Refuse = Callable[[Request, Problem], Awaitable[Response]]
 
 API = "/api/"
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -102,8 +103,8 @@ async def check_content_type(request: Request) -> None:
         raise UnsupportedMediaType
 
 
-def install_errors(http: FastAPI, problem_page: ProblemPage) -> None:
-    """Answer every refusal and surprise of this application."""
+def install_errors(http: FastAPI, problem_page: ProblemPage) -> Refuse:
+    """Answer every refusal and surprise of this application. Returns how, for what is refused before it gets here."""
 
     async def respond(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
         if not request.url.path.startswith(API):
@@ -147,6 +148,7 @@ def install_errors(http: FastAPI, problem_page: ProblemPage) -> None:
     for kind in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         http.add_exception_handler(kind, database)
     http.add_exception_handler(Exception, surprise)
+    return respond
 
 
 def _headers(problem: Problem, more: dict[str, str] | None) -> dict[str, str]:

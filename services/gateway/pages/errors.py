@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from contracts import message
 from contracts.message import Problem
-from services.gateway.security import CsrfRefused, SignInRequired, current_session
+from services.gateway.security import CsrfRefused, Overloaded, SignInRequired, current_session
 from services.gateway.security.doors import WrongAccount
 
 from .language import gettext_noop as _
@@ -48,9 +48,9 @@ async def problem_page(request: Request, problem: Problem) -> Response:
     explanation = explain(problem, page.reader)
     if isinstance(problem, message.NotFound):
         explanation = page.reader.gettext(_NOT_THERE)
-    elif isinstance(problem, message.NotAccepted):
+    elif type(problem) is message.NotAccepted:
         explanation = page.reader.gettext(_NOT_NOW)
-    elif problem.status >= 500 and not isinstance(problem, message.OutcomeUnknown):
+    elif problem.status >= 500 and not isinstance(problem, message.OutcomeUnknown | Overloaded):
         explanation = page.reader.gettext(_WENT_WRONG)
     again = request.url.path if request.method == "GET" and problem.status >= 500 else ""
     if isinstance(problem, CsrfRefused):

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from contracts import billing, identity, message, todos
 from contracts.billing import Decline
 from contracts.message import FieldError, Problem
-from services.gateway.security import CsrfRefused, WrongAccount
+from services.gateway.security import CsrfRefused, Overloaded, WrongAccount
 
 from .language import Reader
 from .language import gettext_noop as _
@@ -44,6 +44,7 @@ _SENTENCES: dict[type[Problem], str] = {
         "Payments cannot be taken right now. Nothing has been charged. Please try again later."
     ),
     todos.TodoFollowsFacts: _("This to-do is ticked off by itself once it has been settled."),
+    Overloaded: _("There is more to do right now than we can. Nothing has been changed; please try again in a moment."),
     CsrfRefused: _("This form has expired. Please load the page again and repeat what you did."),
     WrongAccount: _("This is not for the account that you are using now. You can switch accounts in the account menu."),
 }

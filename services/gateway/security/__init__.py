@@ -2,6 +2,7 @@
 
 from contracts.identity import Account
 
+from .admission import PATIENCE, Admission, Overloaded, Room
 from .doors import (
     AnyAccount,
     AnySession,
@@ -42,14 +43,18 @@ from .sessions import (
 
 __all__ = [
     "ENDED",
+    "PATIENCE",
     "Account",
+    "Admission",
     "AnyAccount",
     "AnySession",
     "ApiCors",
     "ContactSession",
     "CsrfRefused",
     "MemberSession",
+    "Overloaded",
     "OwnSession",
+    "Room",
     "SecurityHeaders",
     "Session",
     "SignInRequired",

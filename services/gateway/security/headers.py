@@ -73,6 +73,8 @@ class SecurityHeaders:
                     headers.setdefault(name, value)
                 # Nobody's bill belongs in a shared cache. What may be kept (logo, stylesheet) says so itself.
                 headers.setdefault("cache-control", "no-store")
+                if message["status"] == 503:  # a form that comes back, too: nothing was done, and it may be sent again
+                    headers.setdefault("retry-after", "2")
             await send(message)
 
         await self.app(scope, receive, with_headers)
