@@ -73,7 +73,7 @@ async def _run(sandbox: Sandbox, request: Request, request_id: str, fault: Fault
     encoded = (await request.body()).decode(errors="replace") if request.method == "POST" else request.url.query
     tree = decode_form(encoded)
     key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
-    sandbox.expire_due()
+    sandbox.let_happen()
     work = sandbox.work(account, request_id=request_id, idempotency_key=key)
     run = _Run(sandbox, work, *found, tree, request.url.path)
     if key is None:

@@ -9,9 +9,11 @@ from starlette.responses import Response
 
 import local.stripe.resources  # noqa: F401 - fills the table of operations
 from local.stripe.api import answer_api
+from local.stripe.bank_acts import bank_acts, dispute_acts
 from local.stripe.challenge_page import intent_challenge_routes, session_challenge_routes
 from local.stripe.checkout_page import checkout_routes
 from local.stripe.control import control_room
+from local.stripe.customer_acts import customer_acts
 from local.stripe.sandbox import open_sandbox
 from local.stripe.settings import Settings
 
@@ -24,7 +26,7 @@ def make_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(sandbox.deliverer.run()), asyncio.create_task(sandbox.watch_expiry())]
+        tasks = [asyncio.create_task(sandbox.deliverer.run()), asyncio.create_task(sandbox.watch_clock())]
         yield
         for task in tasks:
             task.cancel()
@@ -46,7 +48,8 @@ def make_app(settings: Settings) -> FastAPI:
         _log.info("%s %s -> %s (%.0f ms)", request.method, request.url.path, response.status_code, took)
         return response
 
-    app.include_router(control_room(sandbox))
-    for routes in (checkout_routes, session_challenge_routes, intent_challenge_routes):
+    for routes in (control_room, customer_acts, bank_acts, dispute_acts):
         app.include_router(routes(sandbox))
+    for pages in (checkout_routes, session_challenge_routes, intent_challenge_routes):
+        app.include_router(pages(sandbox))
     return app

@@ -16,7 +16,10 @@ class Decline:
 
 @dataclass(frozen=True)
 class TestCard:
-    """One of the numbers of Stripe's testing page; `token` is the `pm_card_…` name that stands for it in the API."""
+    """One of the numbers of Stripe's testing page; `token` is the `pm_card_…` name that stands for it in the API.
+
+    `disputed`: a dispute follows each charge. `refund_fails`: a refund succeeds, and fails later.
+    """
 
     number: str
     brand: str
@@ -24,6 +27,9 @@ class TestCard:
     does: str
     decline: Decline | None = None
     authentication: Literal["never", "unless_set_up", "always"] = "never"
+    can_be_saved: bool = True
+    disputed: bool = False
+    refund_fails: bool = False
 
     @property
     def last4(self) -> str:
@@ -52,13 +58,14 @@ CARDS = (
     TestCard("4242424242424242", "visa", "pm_card_visa", "succeeds"),
     TestCard("5555555555554444", "mastercard", "pm_card_mastercard", "succeeds"),
     TestCard("378282246310005", "amex", "pm_card_amex", "succeeds"),
-    TestCard("4000000000000002", "visa", "pm_card_visa_chargeDeclined", "is declined", GENERIC),
+    TestCard("4000000000000002", "visa", "pm_card_visa_chargeDeclined", "is declined", GENERIC, can_be_saved=False),
     TestCard(
         "4000000000009995",
         "visa",
         "pm_card_visa_chargeDeclinedInsufficientFunds",
         "has insufficient funds",
         Decline("card_declined", "Your card has insufficient funds.", "insufficient_funds"),
+        can_be_saved=False,
     ),
     TestCard(
         "4000000000000069",
@@ -66,6 +73,7 @@ CARDS = (
         "pm_card_chargeDeclinedExpiredCard",
         "is expired",
         Decline("expired_card", "Your card has expired.", "expired_card"),
+        can_be_saved=False,
     ),
     TestCard("4000000000000341", "visa", "pm_card_chargeCustomerFail", "can be saved, every charge declines", GENERIC),
     TestCard(
@@ -82,6 +90,8 @@ CARDS = (
         "asks for authentication always",
         authentication="always",
     ),
+    TestCard("4000000000000259", "visa", "pm_card_createDispute", "is disputed right after", disputed=True),
+    TestCard("4000000000005126", "visa", "pm_card_refundFail", "lets a refund fail a minute later", refund_fails=True),
 )
 _BY_NUMBER = {card.number: card for card in CARDS}
 BY_TOKEN = {card.token: card for card in CARDS}
@@ -93,7 +103,9 @@ def card_of(number: str) -> TestCard:
     Any other number is kept by its last four digits only, and every charge of it declines: nobody's real card may lie
     in a sandbox's database.
     """
-    return _BY_NUMBER.get(number) or TestCard(number[-4:], "unknown", "", "is not a test card", UNLISTED)
+    return _BY_NUMBER.get(number) or TestCard(
+        number[-4:], "unknown", "", "is not a test card", UNLISTED, can_be_saved=False
+    )
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,13 @@ def decide(
     if not asks or authenticated:
         return Approval()
     return AUTHENTICATION_REQUIRED if off_session else Challenge()
+
+
+def decide_setup(card: TestCard, *, authenticated: bool = False) -> Approval | Decline | Challenge:
+    """What the card's bank says when the card shall be kept for later charges, its customer being there."""
+    if card.decline is not None and not card.can_be_saved:
+        return card.decline
+    return Approval() if authenticated or card.authentication == "never" else Challenge()
 
 
 @dataclass(frozen=True)

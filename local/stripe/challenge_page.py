@@ -1,4 +1,4 @@
-"""The page that stands for the bank's 3D Secure challenge: inside Checkout, and for a PaymentIntent of the API."""
+"""The page that stands for the bank's 3D Secure challenge: inside Checkout, and for an intent of the API."""
 
 from typing import Annotated, Any
 
@@ -7,11 +7,12 @@ from starlette.responses import RedirectResponse, Response
 
 from local.stripe.cards import Decline
 from local.stripe.checkout import awaits_challenge, pass_challenge, success_url
-from local.stripe.checkout_page import find_session, show_checkout
+from local.stripe.checkout_page import find_session, merchant_of, show_checkout
 from local.stripe.currencies import format_amount
 from local.stripe.payments import confirm, fail_authentication
 from local.stripe.rendering import render, render_closed
 from local.stripe.sandbox import Sandbox
+from local.stripe.setups import confirm_setup, fail_setup_authentication
 from local.stripe.work import Work
 
 Json = dict[str, Any]
@@ -27,7 +28,7 @@ def session_challenge_routes(sandbox: Sandbox) -> APIRouter:
         if found is None or not awaits_challenge(*found):
             return RedirectResponse(f"/c/pay/{session_id}", 303)
         work, session = found
-        return _challenge(work, session["amount_total"], session["currency"])
+        return _challenge(session["amount_total"], session["currency"], merchant_of(work, session))
 
     @router.post("/c/pay/{session_id}/challenge")
     async def answer_it(session_id: str, answer: Annotated[str, Form()]) -> Response:
@@ -55,7 +56,7 @@ def intent_challenge_routes(sandbox: Sandbox) -> APIRouter:
         if found is None:
             return render_closed(404, "Nothing to confirm", "This payment is settled.")
         work, intent = found
-        return _challenge(work, intent["amount"], intent["currency"])
+        return _challenge(intent.get("amount"), intent.get("currency"), work.settings.merchant_name)
 
     @router.post("/challenge/{intent_id}")
     async def answer_it(intent_id: str, answer: Annotated[str, Form()]) -> Response:
@@ -64,15 +65,23 @@ def intent_challenge_routes(sandbox: Sandbox) -> APIRouter:
             return RedirectResponse(f"/challenge/{intent_id}", 303)
         work, intent = found
         with work.store.transaction():
-            method = work.fetch("payment_method", intent["payment_method"], "payment_method")
-            if answer == "complete":
-                confirm(work, intent, method, authenticated=True)
-            else:
-                fail_authentication(work, intent, method)
+            answer_challenge(work, intent, authenticated=answer == "complete")
         await sandbox.after_commit(work)
         return _back_to_merchant(work, intent)
 
     return router
+
+
+def answer_challenge(work: Work, intent: Json, *, authenticated: bool) -> None:
+    """The customer's answer to the challenge of a PaymentIntent or SetupIntent that no session holds."""
+    method = work.fetch("payment_method", intent["payment_method"], "payment_method")
+    setup = intent["object"] == "setup_intent"
+    if not authenticated:
+        (fail_setup_authentication if setup else fail_authentication)(work, intent, method)
+    elif setup:
+        confirm_setup(work, intent, method, authenticated=True)
+    else:
+        confirm(work, intent, method, authenticated=True)
 
 
 def _find_waiting_intent(sandbox: Sandbox, intent_id: str) -> tuple[Work, Json] | None:
@@ -91,10 +100,13 @@ def _back_to_merchant(work: Work, intent: Json) -> Response:
         return render_closed(200, "Done", "You can close this window.")
     status = "succeeded" if intent["status"] == "succeeded" else "failed"
     joint = "&" if "?" in url else "?"
-    query = f"payment_intent={intent['id']}&payment_intent_client_secret={intent['client_secret']}"
+    noun = intent["object"]
+    query = f"{noun}={intent['id']}&{noun}_client_secret={intent['client_secret']}"
     return RedirectResponse(f"{url}{joint}{query}&redirect_status={status}", 303)
 
 
-def _challenge(work: Work, amount: int, currency: str) -> Response:
+def _challenge(amount: int | None, currency: str | None, merchant: str) -> Response:
+    if amount is None or currency is None:
+        return render("challenge.html", 200, title="Confirm your card", total=None, merchant=merchant)
     total = format_amount(amount, currency)
-    return render("challenge.html", 200, total=total, merchant=work.settings.merchant_name)
+    return render("challenge.html", 200, title="Confirm the payment", total=total, merchant=merchant)

@@ -1,23 +1,20 @@
-"""`/_sandbox`: what tests use to make Stripe misbehave, and to do what a customer does without a browser."""
+"""`/_sandbox`: what tests use to make Stripe misbehave, to see what it did, and to turn its clock."""
 
-from datetime import UTC, datetime
-from typing import Any
+import time
+from typing import Any, Self
 
-from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter
+from pydantic import Field, model_validator
 
-from local.stripe.cards import Approval, CardDetails, Challenge, Decline, card_of
-from local.stripe.checkout import awaits_challenge, pass_challenge, pay, success_url
+from local.stripe.acts import Body, find_any
 from local.stripe.faults import Fault
 from local.stripe.sandbox import Sandbox
 
 Json = dict[str, Any]
 
 
-class Behaviour(BaseModel):
+class Behaviour(Body):
     """The webhooks' misbehaviour, as `WebhookBehaviour`; what is not given is switched off."""
-
-    model_config = ConfigDict(extra="forbid")
 
     duplicate: int = Field(default=0, ge=0, le=20)
     shuffle: bool = False
@@ -26,22 +23,17 @@ class Behaviour(BaseModel):
     before_response: bool = False
 
 
-class Payment(BaseModel):
-    """What a customer types on the hosted page; `authenticate` answers a 3D Secure challenge (null: stays on it)."""
+class ClockTurn(Body):
+    """Turns the sandbox's clock, by so many seconds or to a moment; it runs on from there, until the next restart."""
 
-    model_config = ConfigDict(extra="forbid")
+    advance: int | None = Field(default=None, description="seconds, forward or back")
+    now: int | None = Field(default=None, ge=0, description="Unix seconds")
 
-    card: str
-    name: str | None = None
-    authenticate: bool | None = None
-
-
-class ClockTurn(BaseModel):
-    """Turns the sandbox's clock forward, for expiry and for idempotency's 24 hours; until the next restart."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    advance: int = Field(ge=0, description="seconds")
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.advance is None) == (self.now is None):
+            raise ValueError("give either advance or now")
+        return self
 
 
 def control_room(sandbox: Sandbox) -> APIRouter:
@@ -70,12 +62,12 @@ def control_room(sandbox: Sandbox) -> APIRouter:
 
     @router.get("/events/{event_id}/deliveries")
     async def list_deliveries(event_id: str) -> Json:
-        account, _ = _find(sandbox, event_id)
+        account, _ = find_any(sandbox, event_id)
         return {"deliveries": sandbox.store.deliveries_of(account, event_id)}
 
     @router.post("/events/{event_id}/redeliver")
     async def redeliver(event_id: str) -> Json:
-        account, event = _find(sandbox, event_id)
+        account, event = find_any(sandbox, event_id)
         work = sandbox.work(account)
         with work.store.transaction():
             work.queue(event)
@@ -88,49 +80,11 @@ def control_room(sandbox: Sandbox) -> APIRouter:
 
     @router.post("/clock")
     async def turn_clock(turn: ClockTurn) -> Json:
-        sandbox.clock_offset += turn.advance
-        sandbox.expire_due()
+        if turn.now is not None:
+            sandbox.clock_offset = turn.now - int(time.time())
+        else:
+            sandbox.clock_offset += turn.advance or 0
+        sandbox.let_happen()
         return {"now": sandbox.now(), "offset": sandbox.clock_offset}
 
-    @router.post("/sessions/{session_id}/pay")
-    async def pay_session(session_id: str, payment: Payment) -> Json:
-        return await _pay(sandbox, session_id, payment)
-
     return router
-
-
-async def _pay(sandbox: Sandbox, session_id: str, payment: Payment) -> Json:
-    sandbox.expire_due()
-    account, session = _find(sandbox, session_id)
-    if session["status"] != "open":
-        raise HTTPException(409, f"the session is {session['status']}")
-    work = sandbox.work(account)
-    year = datetime.fromtimestamp(work.now, UTC).year + 8
-    with work.store.transaction():
-        outcome = pay(work, session, CardDetails(card_of(payment.card), 12, year, payment.name))
-        if payment.authenticate is not None and awaits_challenge(work, session):
-            outcome = pass_challenge(work, session, authenticated=payment.authenticate)
-    await sandbox.after_commit(work)
-    answer: Json = {"session": session_id, "payment_intent": session["payment_intent"]}
-    match outcome:
-        case Approval():
-            return {**answer, "outcome": "succeeded", "redirect": success_url(session)}
-        case Challenge():
-            url = f"{sandbox.settings.public_url}/c/pay/{session_id}/challenge"
-            return {**answer, "outcome": "requires_action", "redirect": url}
-        case Decline():
-            return {
-                **answer,
-                "outcome": "declined",
-                "code": outcome.code,
-                "decline_code": outcome.decline_code,
-                "message": outcome.message,
-            }
-
-
-def _find(sandbox: Sandbox, object_id: str) -> tuple[str, Json]:
-    account = sandbox.store.find_owner(object_id)
-    body = sandbox.store.find(account, object_id) if account is not None else None
-    if account is None or body is None:
-        raise HTTPException(404, f"nothing has the id {object_id}")
-    return account, body

@@ -21,6 +21,8 @@ _CLASSES: dict[str, type] = {
     "payment_method": stripe.PaymentMethod,
     "charge": stripe.Charge,
     "refund": stripe.Refund,
+    "setup_intent": stripe.SetupIntent,
+    "dispute": stripe.Dispute,
 }
 # Lists that Stripe leaves out of an object until asked for: (kind, field) → how to make the list.
 LEFT_OUT: dict[tuple[str, str], Callable[[Work, Json], Json]] = {}

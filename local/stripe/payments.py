@@ -1,50 +1,16 @@
-"""What a confirmed PaymentIntent does: asks the card's bank, makes the charge, moves the money, says so in events."""
+"""What a confirmed PaymentIntent does: asks the bank, makes the charge, moves the money, says so in events."""
 
 from typing import Any
 
-from local.stripe.cards import (
-    AUTHENTICATION_FAILED,
-    BY_TOKEN,
-    Approval,
-    CardDetails,
-    Challenge,
-    Decline,
-    TestCard,
-    card_of,
-    decide,
-)
+from local.stripe.cards import AUTHENTICATION_FAILED, Approval, Challenge, Decline, TestCard, decide
+from local.stripe.debits import SETTLES_AFTER, Processing, TestAccount
 from local.stripe.errors import StripeError
-from local.stripe.shapes import charge_shape, intent_shape, method_shape
+from local.stripe.methods import behind, check_usable, last_error, save_for_later
+from local.stripe.shapes import charge_shape, intent_shape
 from local.stripe.work import Work
 
 Json = dict[str, Any]
-
-_DEFAULT_EXPIRY = (12, 2034)
-
-
-def new_method(work: Work, details: CardDetails, billing: Json | None = None) -> Json:
-    """A card payment method, attached to nobody."""
-    return work.insert(method_shape(work, details, billing or {}), number=details.card.number)
-
-
-def method_of(work: Work, name: str, param: str, *, status: int = 400) -> Json:
-    """A payment method by id, or a fresh one for a test name like `pm_card_visa`.
-
-    Raises:
-        StripeError: `resource_missing`.
-    """
-    if name in BY_TOKEN:
-        return new_method(work, CardDetails(BY_TOKEN[name], *_DEFAULT_EXPIRY))
-    return work.fetch("payment_method", name, param, status=status, noun="PaymentMethod")
-
-
-def attach(work: Work, method: Json, customer: str) -> Json:
-    """Ties a payment method to a customer for later charges."""
-    if method["customer"] != customer:
-        method["customer"] = customer
-        work.save(method)
-        work.emit("payment_method.attached", method)
-    return method
+Outcome = Approval | Decline | Challenge | Processing
 
 
 def new_intent(work: Work, fields: Json, *, session: str | None = None, idempotency_key: str | None = None) -> Json:
@@ -60,16 +26,19 @@ def new_intent(work: Work, fields: Json, *, session: str | None = None, idempote
 
 def confirm(
     work: Work, intent: Json, method: Json, *, off_session: bool = False, authenticated: bool = False
-) -> Approval | Decline | Challenge:
+) -> Outcome:
     """Tries to pay the intent with the method; the intent is changed and stored whatever the outcome.
 
     A challenge leaves `requires_action`; `next_action` is the caller's to fill, since only it knows the page.
     """
-    _check_reusable(work, intent, method)
-    private = work.private(method["id"])
-    card = _card_behind(private)
-    outcome = decide(card, off_session=off_session, set_up=bool(private.get("set_up")), authenticated=authenticated)
+    check_usable(work, method, intent["customer"], "PaymentIntent")
+    bank = behind(work, method)
     intent.update(payment_method=method["id"], next_action=None, last_payment_error=None)
+    if isinstance(bank, TestAccount):
+        _begin_debit(work, intent, method)
+        return Processing()
+    set_up = bool(work.private(method["id"]).get("set_up"))
+    outcome = decide(bank, off_session=off_session, set_up=set_up, authenticated=authenticated)
     match outcome:
         case Challenge():
             intent["status"] = "requires_action"
@@ -77,8 +46,27 @@ def confirm(
         case Decline():
             _fail(work, intent, method, outcome, charged=True)
         case Approval():
-            _succeed(work, intent, method)
+            _succeed(work, intent, method, bank)
     return outcome
+
+
+def settle_debit(work: Work, intent: Json, failure: Decline | None) -> None:
+    """The bank's answer to a debit, days later."""
+    charge = work.fetch("charge", intent["latest_charge"], "charge")
+    method = work.fetch("payment_method", intent["payment_method"], "payment_method")
+    work.remember(intent["id"], due_at=None)
+    intent["processing"] = None
+    if failure is None:
+        charge.update(status="succeeded", paid=True, amount_captured=charge["amount"])
+        work.save(charge)
+        _take_money(work, intent, charge)
+        return
+    charge.update(
+        status="failed", captured=False, failure_code=failure.code, failure_message=failure.message, outcome=None
+    )
+    work.save(charge)
+    work.emit("charge.failed", charge)
+    _ask_for_another_method(work, intent, method, failure, charge["id"])
 
 
 def fail_authentication(work: Work, intent: Json, method: Json) -> Decline:
@@ -100,47 +88,40 @@ def card_error(intent: Json) -> Json:
     return {**intent["last_payment_error"], "payment_intent": intent}
 
 
-def _card_behind(private: Json) -> TestCard:
-    return card_of(private["number"])
-
-
-def _check_reusable(work: Work, intent: Json, method: Json) -> None:
-    if method["customer"] is None and work.private(method["id"]).get("used"):
+def _begin_debit(work: Work, intent: Json, method: Json) -> None:
+    if intent["currency"] != "eur":
         raise StripeError(
             400,
-            "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared "
-            "with a connected account without Customer attachment, or was detached from a Customer. It may not be "
-            "used again. To use a PaymentMethod multiple times, you must attach it to a Customer first.",
+            f"The currency provided ({intent['currency']}) is invalid for sepa_debit: it takes eur.",
+            param="currency",
         )
-    if method["customer"] is not None and intent["customer"] is None:
-        raise StripeError(
-            400,
-            f"The PaymentMethod {method['id']} belongs to the Customer {method['customer']}. Please include the "
-            "Customer in the `customer` parameter on the PaymentIntent.",
-            param="payment_method",
-        )
-    if method["customer"] not in (None, intent["customer"]):
-        raise StripeError(
-            400,
-            f"The customer does not have a payment method with the ID {method['id']}. The payment method must be "
-            "attached to the customer.",
-            code="resource_missing",
-            param="payment_method",
-        )
+    _keep_method(work, intent, method)
+    charge = work.insert(charge_shape(work, intent, method))
+    work.emit("charge.pending", charge)
+    intent.update(status="processing", latest_charge=charge["id"])
+    work.save(intent)
+    work.remember(intent["id"], due_at=work.now + SETTLES_AFTER)
+    work.emit("payment_intent.processing", intent)
 
 
-def _succeed(work: Work, intent: Json, method: Json) -> None:
+def _keep_method(work: Work, intent: Json, method: Json) -> None:
     if intent["setup_future_usage"] is not None:
-        if intent["customer"] is not None:
-            attach(work, method, intent["customer"])
-        work.remember(method["id"], set_up=intent["setup_future_usage"] == "off_session")
+        save_for_later(work, method, intent["customer"], intent["setup_future_usage"])
     work.remember(method["id"], used=True)
+
+
+def _succeed(work: Work, intent: Json, method: Json, card: TestCard) -> None:
+    _keep_method(work, intent, method)
     charge = charge_shape(work, intent, method)
     charge["receipt_url"] = f"{work.settings.public_url}/receipts/{charge['id']}"
-    work.insert(charge)
+    work.insert(charge, refund_fails=card.refund_fails, due_at=work.now if card.disputed else None)
+    _take_money(work, intent, charge)
+
+
+def _take_money(work: Work, intent: Json, charge: Json) -> None:
     intent.update(status="succeeded", amount_received=intent["amount"], latest_charge=charge["id"])
     work.save(intent)
-    work.record_money("charge.succeeded", intent, charge, amount=charge["amount"])
+    work.record_money("charge.succeeded", charge, amount=charge["amount"])
     work.emit("charge.succeeded", charge)
     work.emit("payment_intent.succeeded", intent)
 
@@ -148,25 +129,19 @@ def _succeed(work: Work, intent: Json, method: Json) -> None:
 def _fail(work: Work, intent: Json, method: Json, decline: Decline, *, charged: bool) -> None:
     charge_id = None
     if charged:
-        charge = charge_shape(work, intent, method, decline)
+        charge = work.insert(charge_shape(work, intent, method, decline))
         charge_id = charge["id"]
-        work.insert(charge)
         work.emit("charge.failed", charge)
-    error = {
-        "charge": charge_id,
-        "code": decline.code,
-        "decline_code": decline.decline_code,
-        "doc_url": f"https://stripe.com/docs/error-codes/{decline.code.replace('_', '-')}",
-        "message": decline.message,
-        "payment_method": method,
-        "type": "card_error",
-    }
+    _ask_for_another_method(work, intent, method, decline, charge_id)
+
+
+def _ask_for_another_method(work: Work, intent: Json, method: Json, decline: Decline, charge: str | None) -> None:
     intent.update(
         status="requires_payment_method",
         payment_method=None,
         next_action=None,
-        latest_charge=charge_id or intent["latest_charge"],
-        last_payment_error={name: value for name, value in error.items() if value is not None},
+        latest_charge=charge or intent["latest_charge"],
+        last_payment_error=last_error(decline, method, charge),
     )
     work.save(intent)
     work.emit("payment_intent.payment_failed", intent)

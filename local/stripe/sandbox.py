@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from local.stripe.checkout import expire
+from local.stripe.due import happen
 from local.stripe.faults import Faults
 from local.stripe.ledger import Ledger
 from local.stripe.settings import RefusedSettingsError, Settings
@@ -43,18 +43,21 @@ class Sandbox:
         """A unit of work for an account."""
         return Work(self.store, self.settings, self.webhooks, account, self.now(), request_id, idempotency_key)
 
-    def expire_due(self) -> None:
-        """Expires every open session past its time. Called before anything looks at one, and every second."""
-        for account, session_id in self.store.open_sessions_due(self.now()):
+    def let_happen(self) -> None:
+        """Lets everything happen whose time has come. Called before anything looks, and every second."""
+        now = self.now()
+        sessions = [(account, found, "checkout.session") for account, found in self.store.open_sessions_due(now)]
+        for account, object_id, kind in (*sessions, *self.store.things_due(now)):
             work = self.work(account)
             with self.store.transaction():
-                expire(work, work.fetch("checkout.session", session_id, "session"))
+                happen(work, kind, object_id)
+            self.ledger.catch_up()
             self.deliverer.wake()
 
-    async def watch_expiry(self) -> None:
-        """Expires sessions for ever."""
+    async def watch_clock(self) -> None:
+        """Does so for ever."""
         while True:
-            self.expire_due()
+            self.let_happen()
             await asyncio.sleep(1.0)
 
     async def after_commit(self, work: Work) -> None:

@@ -6,54 +6,53 @@ Lists that Stripe leaves out until they are expanded are left out here, too.
 from typing import Any
 
 from local.stripe.cards import CardDetails, Decline
+from local.stripe.debits import DebitDetails, bank_shape
 from local.stripe.work import Work, new_id
 
 Json = dict[str, Any]
 
 
-def method_shape(work: Work, details: CardDetails, billing: Json) -> Json:
+def card_method_shape(work: Work, details: CardDetails, billing: Json) -> Json:
     """A card that belongs to nobody; `billing` goes into the billing details."""
     card = details.card
+    shown = {
+        "brand": card.brand,
+        "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
+        "country": "US",
+        "display_brand": card.brand,
+        "exp_month": details.exp_month,
+        "exp_year": details.exp_year,
+        "fingerprint": f"{card.last4:0>16}",
+        "funding": "credit",
+        "generated_from": None,
+        "last4": card.last4,
+        "networks": {"available": [card.brand], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+        "wallet": None,
+    }
+    return _method_shape(work, "card", shown, {"name": details.name, **billing})
+
+
+def debit_method_shape(work: Work, details: DebitDetails, billing: Json) -> Json:
+    """A bank account that belongs to nobody."""
+    shown = {**bank_shape(details.account), "generated_from": {"charge": None, "setup_attempt": None}}
+    return _method_shape(work, "sepa_debit", shown, {"name": details.name, **billing})
+
+
+def _method_shape(work: Work, kind: str, shown: Json, billing: Json) -> Json:
+    address = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
     return {
         "id": new_id("pm_"),
         "object": "payment_method",
         "allow_redisplay": "unspecified",
-        "billing_details": {
-            "address": {
-                "city": None,
-                "country": None,
-                "line1": None,
-                "line2": None,
-                "postal_code": None,
-                "state": None,
-            },
-            "email": None,
-            "name": details.name,
-            "phone": None,
-            "tax_id": None,
-            **billing,
-        },
-        "card": {
-            "brand": card.brand,
-            "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
-            "country": "US",
-            "display_brand": card.brand,
-            "exp_month": details.exp_month,
-            "exp_year": details.exp_year,
-            "fingerprint": f"{card.last4:0>16}",
-            "funding": "credit",
-            "generated_from": None,
-            "last4": card.last4,
-            "networks": {"available": [card.brand], "preferred": None},
-            "regulated_status": "unregulated",
-            "three_d_secure_usage": {"supported": True},
-            "wallet": None,
-        },
+        "billing_details": {"address": address, "email": None, "name": None, "phone": None, "tax_id": None, **billing},
+        kind: shown,
         "created": work.now,
         "customer": None,
         "livemode": False,
         "metadata": {},
-        "type": "card",
+        "type": kind,
     }
 
 
@@ -103,11 +102,9 @@ def intent_shape(work: Work) -> Json:
 
 
 def charge_shape(work: Work, intent: Json, method: Json, decline: Decline | None = None) -> Json:
-    """A charge of the intent's amount, succeeded or declined."""
-    paid = decline is None
-    card = {name: value for name, value in method["card"].items() if name not in ("display_brand", "networks")}
-    card.pop("generated_from")
-    card.pop("three_d_secure_usage")
+    """A charge of the intent's amount, succeeded or declined; of a debit, pending."""
+    debit = method["type"] == "sepa_debit"
+    paid = decline is None and not debit
     return {
         "id": new_id("ch_"),
         "object": "charge",
@@ -121,7 +118,7 @@ def charge_shape(work: Work, intent: Json, method: Json, decline: Decline | None
         "balance_transaction": None,
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": work.settings.merchant_name.upper()[:22],
-        "captured": paid,
+        "captured": decline is None,
         "created": work.now,
         "currency": intent["currency"],
         "customer": intent["customer"],
@@ -138,10 +135,7 @@ def charge_shape(work: Work, intent: Json, method: Json, decline: Decline | None
         "paid": paid,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": {
-            "card": {**card, "amount_authorized": intent["amount"] if paid else None, "network": card["brand"]},
-            "type": "card",
-        },
+        "payment_method_details": _paid_with(method, intent["amount"] if paid else None),
         "radar_options": {},
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
@@ -153,10 +147,20 @@ def charge_shape(work: Work, intent: Json, method: Json, decline: Decline | None
         "source_transfer": None,
         "statement_descriptor": intent["statement_descriptor"],
         "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
-        "status": "succeeded" if paid else "failed",
+        "status": "failed" if decline else "pending" if debit else "succeeded",
         "transfer_data": intent["transfer_data"],
         "transfer_group": intent["transfer_group"],
     }
+
+
+def _paid_with(method: Json, authorized: int | None) -> Json:
+    shown = dict(method[method["type"]])
+    shown.pop("generated_from")
+    if method["type"] == "sepa_debit":
+        return {"sepa_debit": {**shown, "expected_debit_date": None, "mandate": None}, "type": "sepa_debit"}
+    for name in ("display_brand", "networks", "three_d_secure_usage"):
+        shown.pop(name)
+    return {"card": {**shown, "amount_authorized": authorized, "network": shown["brand"]}, "type": "card"}
 
 
 def _outcome(decline: Decline | None) -> Json:

@@ -28,6 +28,10 @@ CREATE INDEX IF NOT EXISTS objects_by_id ON objects (id);
 CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (account, kind, seq);
 CREATE INDEX IF NOT EXISTS open_sessions ON objects (seq)
     WHERE kind = 'checkout.session' AND json_extract(body, '$.status') = 'open';
+CREATE INDEX IF NOT EXISTS objects_by_customer ON objects (account, kind, json_extract(body, '$.customer'), seq);
+CREATE INDEX IF NOT EXISTS objects_by_intent ON objects (account, kind, json_extract(body, '$.payment_intent'), seq);
+CREATE INDEX IF NOT EXISTS things_due ON objects (json_extract(private, '$.due_at'))
+    WHERE json_extract(private, '$.due_at') IS NOT NULL;
 CREATE TABLE IF NOT EXISTS results (
     account     TEXT NOT NULL,
     key         TEXT NOT NULL,
@@ -87,7 +91,12 @@ class Filter:
 
 def field_is(path: str, value: Any) -> Filter:
     """Equality with a field of the object, `path` as in `customer` or `customer_details.email`."""
-    return Filter("json_extract(body, ?) = ?", (f"$.{path}", value))
+    return Filter(f"json_extract(body, '$.{path}') = ?", (value,))  # our own word: spelt out, an index can serve it
+
+
+def field_in(path: str, values: list[Any]) -> Filter:
+    """A field of the object is one of these."""
+    return Filter(f"json_extract(body, '$.{path}') IN ({', '.join('?' for _ in values)})", tuple(values))
 
 
 class Store:
@@ -179,6 +188,15 @@ class Store:
             (now,),
         ).fetchall()
         return [(row["account"], row["id"]) for row in rows]
+
+    def things_due(self, now: int) -> list[tuple[str, str, str]]:
+        """(account, id, kind) of objects to which something happens by itself, and whose time has come."""
+        rows = self._db.execute(
+            "SELECT account, id, kind FROM objects WHERE json_extract(private, '$.due_at') IS NOT NULL"
+            " AND json_extract(private, '$.due_at') <= ? ORDER BY json_extract(private, '$.due_at'), seq",
+            (now,),
+        ).fetchall()
+        return [(row["account"], row["id"], row["kind"]) for row in rows]
 
     def find_owner(self, object_id: str) -> str | None:
         """The account an object belongs to, for pages whose URL carries only its id."""

@@ -131,20 +131,27 @@ class Work:
                     found.append((owner, endpoint["id"]))
         return found
 
-    def record_money(self, kind: str, intent: Json, charge: Json, *, amount: int, refund: str | None = None) -> None:
-        """Adds a ledger line to the transaction; the file follows before the response."""
+    def record_money(self, kind: str, charge: Json, *, amount: int, about: str | None = None) -> None:
+        """Adds a ledger line to the transaction; the file follows before the response.
+
+        `about` is the refund or dispute that moved the money, when it was not the charge itself.
+        """
+        intent = self.fetch("payment_intent", charge["payment_intent"], "payment_intent")
         private = self.private(intent["id"])
+        # Only of the request that asked for this movement: what happens days later, nobody asked for with a key.
+        asked_with = private.get("idempotency_key") if kind == "charge.succeeded" else None
         line = {
             "time": datetime.fromtimestamp(self.now, UTC).isoformat(),
             "kind": kind,
             "payment_intent": intent["id"],
             "charge": charge["id"],
-            "refund": refund,
+            "refund": about if kind.startswith("refund.") else None,
+            "dispute": about if kind.startswith("dispute.") else None,
             "checkout_session": private.get("session"),
             "amount": amount,
             "currency": charge["currency"],
             "account": self.account or None,
             "metadata": intent["metadata"],
-            "idempotency_key": self.idempotency_key or private.get("idempotency_key"),
+            "idempotency_key": self.idempotency_key or asked_with,
         }
         self.store.add_ledger_line(line)

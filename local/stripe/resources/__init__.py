@@ -4,10 +4,12 @@ from local.stripe.resources import (
     charges,
     checkout_sessions,
     customers,
+    disputes,
     events,
     payment_intents,
     payment_methods,
     refunds,
+    setup_intents,
     webhook_endpoints,
 )
 
@@ -15,9 +17,11 @@ __all__ = [
     "charges",
     "checkout_sessions",
     "customers",
+    "disputes",
     "events",
     "payment_intents",
     "payment_methods",
     "refunds",
+    "setup_intents",
     "webhook_endpoints",
 ]

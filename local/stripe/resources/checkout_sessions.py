@@ -13,14 +13,16 @@ from local.stripe.checkout import expire
 from local.stripe.currencies import check_amount, check_currency
 from local.stripe.errors import InvalidParameterError, StripeError, no_such
 from local.stripe.expand import LEFT_OUT
+from local.stripe.line_items import line_item, one_currency
 from local.stripe.lists import created_filters, equal_filters, list_of, read_limit
 from local.stripe.lists import page as list_page
 from local.stripe.metadata import merge_metadata
 from local.stripe.operations import Call, operation
 from local.stripe.params import Params
 from local.stripe.resources.customers import find_customer
-from local.stripe.shapes import price_shape, session_shape
-from local.stripe.work import Work, new_id
+from local.stripe.setups import new_setup
+from local.stripe.shapes import session_shape
+from local.stripe.work import Work
 
 Json = dict[str, Any]
 
@@ -28,9 +30,11 @@ _DAY = 24 * 3600
 _HALF_HOUR = 1800
 # What only shapes Stripe's page or is repeated in the object: kept and shown again, played no further.
 _ECHOED = (
+    "allowed_payment_method_types",
     "billing_address_collection",
     "client_reference_id",
     "customer_email",
+    "excluded_payment_method_types",
     "locale",
     "origin_context",
     "submit_type",
@@ -51,13 +55,14 @@ _INTENT_DATA = (
 
 @operation("POST", "/v1/checkout/sessions", SessionCreateParams)
 def create(call: Call) -> Json:
-    """A session with a hosted page, for a one-time payment."""
+    """A session with a hosted page: for a payment, or to set a payment method up."""
     params, work = call.params, call.work
-    if params.need("mode") != "payment":
-        raise StripeError(400, "The sandbox plays `mode=payment` only.", param="mode")
+    mode = params.need("mode")
+    if mode == "subscription":
+        raise StripeError(400, "The sandbox plays `mode=payment` and `mode=setup` only.", param="mode")
     if params.take("ui_mode", "hosted_page") != "hosted_page":
         raise StripeError(400, "The sandbox plays the hosted page only.", param="ui_mode")
-    session = session_shape(work)
+    session = {**session_shape(work), "mode": mode}
     session["success_url"] = _read_url(params, "success_url", params.need("success_url"))
     session["cancel_url"] = _read_url(params, "cancel_url", params.take("cancel_url"))
     if "branding_settings" in params:
@@ -66,17 +71,75 @@ def create(call: Call) -> Json:
     _read_customer(call, session)
     session |= {name: params.take(name) for name in _ECHOED if name in params}
     merge_metadata(session, params)
+    session["url"] = f"{work.settings.public_url}/c/pay/{session['id']}"
+    private = _read_setup(call, session) if mode == "setup" else _read_payment(call, session)
+    work.insert(session, **private, idempotency_key=work.idempotency_key)
+    return session
+
+
+def _read_payment(call: Call, session: Json) -> Json:
+    """Amounts and lines; what the PaymentIntent will have, for later."""
+    params, work = call.params, call.work
     params.need("line_items")
-    items = [_line_item(work, item) for item in params.groups("line_items")]
-    session["currency"] = _one_currency(params, items)
+    items = [line_item(work, item) for item in params.groups("line_items")]
+    session["currency"] = one_currency(params, items)
     total = sum(item["amount_total"] for item in items)
     session["amount_subtotal"] = session["amount_total"] = check_amount(total, session["currency"], "line_items")
+    session["payment_method_types"] = _method_types(params, session["currency"])
+    _read_saving(params, session)
     data = params.group("payment_intent_data")
     intent_data: Json = {name: data.take(name) for name in _INTENT_DATA if name in data}
     merge_metadata(intent_data, data)
-    session["url"] = f"{work.settings.public_url}/c/pay/{session['id']}"
-    work.insert(session, line_items=items, payment_intent_data=intent_data, idempotency_key=work.idempotency_key)
-    return session
+    return {"line_items": items, "payment_intent_data": intent_data}
+
+
+def _read_setup(call: Call, session: Json) -> Json:
+    """The SetupIntent, which begins with the session."""
+    params, work = call.params, call.work
+    if "allowed_payment_method_types" not in params:
+        params.need("currency")
+    if "currency" in params:
+        session["currency"] = check_currency(params.take("currency"), "currency")
+    session["payment_method_types"] = _method_types(params, session["currency"])
+    session["payment_status"] = "no_payment_required"
+    session["payment_method_collection"] = "always"
+    session["total_details"] = None
+    data = params.group("setup_intent_data")
+    fields: Json = {name: data.take(name) for name in ("description", "on_behalf_of") if name in data}
+    merge_metadata(fields, data)
+    fields |= {"customer": session["customer"], "payment_method_types": session["payment_method_types"]}
+    session["setup_intent"] = new_setup(work, fields, session=session["id"])["id"]
+    return {"line_items": []}
+
+
+def _method_types(params: Params, currency: str | None) -> list[str]:
+    """Cards, and bank debits for euros, filtered as asked."""
+    eligible = ["card", "sepa_debit"] if currency in (None, "eur") else ["card"]
+    allowed = params.take("allowed_payment_method_types", eligible)
+    excluded = params.take("excluded_payment_method_types", [])
+    found = [kind for kind in eligible if kind in allowed and kind not in excluded]
+    if not found:
+        raise InvalidParameterError(
+            "No valid payment method types for this Checkout Session.", param="allowed_payment_method_types"
+        )
+    return found
+
+
+def _read_saving(params: Params, session: Json) -> None:
+    """Whether saved methods are offered, and whether the page asks to save a new one."""
+    if "saved_payment_method_options" not in params:
+        return
+    options = params.group("saved_payment_method_options")
+    if session["customer"] is None and session["customer_creation"] != "always":
+        raise InvalidParameterError(
+            "`saved_payment_method_options` needs a `customer` or `customer_creation=always`.",
+            param="saved_payment_method_options",
+        )
+    session["saved_payment_method_options"] = {
+        "allow_redisplay_filters": options.take("allow_redisplay_filters", ["always"]),
+        "payment_method_remove": None,
+        "payment_method_save": options.take("payment_method_save"),
+    }
 
 
 def _read_expiry(params: Params, now: int) -> int:
@@ -117,59 +180,17 @@ def _read_branding(work: Work, branding: Params) -> Json:
 def _read_customer(call: Call, session: Json) -> None:
     params = call.params
     if "customer" not in params:
-        session["customer_creation"] = "if_required"
+        session["customer_creation"] = params.take("customer_creation", "if_required")
         return
+    if "customer_creation" in params:
+        raise InvalidParameterError(
+            "You may only specify one of these parameters: customer, customer_creation.", param="customer_creation"
+        )
     if "customer_email" in params:
         raise InvalidParameterError(
             "You may only specify one of these parameters: customer, customer_email.", param="customer"
         )
     session["customer"] = find_customer(call.work, params.take("customer"), "customer", status=400)["id"]
-
-
-def _line_item(work: Work, item: Params) -> Json:
-    if "price" in item:
-        raise no_such("price", item.take("price"), item.path("price"), status=400)
-    item.need("price_data")
-    price = item.group("price_data")
-    currency = check_currency(price.take("currency"), price.path("currency"))
-    amount = price.need("unit_amount")
-    if amount < 0:
-        raise InvalidParameterError(
-            "Invalid non-negative integer", code="parameter_invalid_integer", param=price.path("unit_amount")
-        )
-    if "product" in price:
-        raise no_such("product", price.take("product"), price.path("product"), status=400)
-    product = price.need("product_data")
-    quantity = item.need("quantity")
-    if quantity < 1:
-        raise InvalidParameterError(
-            "This value must be greater than or equal to 1.",
-            code="parameter_invalid_integer",
-            param=item.path("quantity"),
-        )
-    total = amount * quantity
-    return {
-        "id": new_id("li_"),
-        "object": "item",
-        "amount_discount": 0,
-        "amount_subtotal": total,
-        "amount_tax": 0,
-        "amount_total": total,
-        "currency": currency,
-        "description": product["name"],
-        "metadata": item.take("metadata", {}),
-        "price": price_shape(work, currency, amount, price.take("tax_behavior", "unspecified")),
-        "quantity": quantity,
-    }
-
-
-def _one_currency(params: Params, items: list[Json]) -> str:
-    currencies = {item["currency"] for item in items}
-    if "currency" in params:
-        currencies.add(check_currency(params.take("currency"), "currency"))
-    if len(currencies) > 1:
-        raise InvalidParameterError("All prices must have the same currency.", param="line_items")
-    return str(currencies.pop())
 
 
 @operation("GET", "/v1/checkout/sessions/{session}", SessionRetrieveParams)

@@ -10,11 +10,13 @@ from stripe.params import (
     CustomerUpdateParams,
 )
 
+from local.stripe.customers import customer_shape, new_customer
 from local.stripe.lists import created_filters, equal_filters, page
 from local.stripe.metadata import changed, merge_metadata
+from local.stripe.methods import not_theirs
 from local.stripe.operations import Call, operation
 from local.stripe.store import field_is
-from local.stripe.work import Work, new_id
+from local.stripe.work import Work
 
 Json = dict[str, Any]
 
@@ -35,40 +37,10 @@ def find_customer(work: Work, customer: str, param: str, *, status: int = 404) -
 
 @operation("POST", "/v1/customers", CustomerCreateParams)
 def create(call: Call) -> Json:
-    """A customer. Its prefix for invoice numbers and the like are Stripe's defaults."""
-    body: Json = {
-        "id": new_id("cus_", 14),
-        "object": "customer",
-        "address": None,
-        "balance": 0,
-        "created": call.work.now,
-        "currency": None,
-        "default_source": None,
-        "delinquent": False,
-        "description": None,
-        "discount": None,
-        "email": None,
-        "invoice_prefix": new_id("", 8).upper(),
-        "invoice_settings": {
-            "custom_fields": None,
-            "default_payment_method": None,
-            "footer": None,
-            "rendering_options": None,
-        },
-        "livemode": False,
-        "metadata": {},
-        "name": None,
-        "next_invoice_sequence": 1,
-        "phone": None,
-        "preferred_locales": [],
-        "shipping": None,
-        "tax_exempt": "none",
-        "test_clock": None,
-    }
+    """A customer."""
+    body = customer_shape(call.work)
     _apply(call, body)
-    call.work.insert(body)
-    call.work.emit("customer.created", body)
-    return body
+    return new_customer(call.work, body)
 
 
 def _apply(call: Call, body: Json) -> None:
@@ -86,7 +58,9 @@ def _apply(call: Call, body: Json) -> None:
         method = settings.take("default_payment_method") or None
         if method is not None:
             path = settings.path("default_payment_method")
-            call.work.fetch("payment_method", method, path, status=400, noun="PaymentMethod")
+            found = call.work.fetch("payment_method", method, path, status=400, noun="PaymentMethod")
+            if found["customer"] != body["id"]:
+                raise not_theirs(method, path)
         body["invoice_settings"]["default_payment_method"] = method
 
 

@@ -5,7 +5,7 @@ from stripe.params import EventListParams, EventRetrieveParams
 from local.stripe.errors import InvalidParameterError
 from local.stripe.lists import created_filters, page
 from local.stripe.operations import Call, operation
-from local.stripe.store import Filter, field_is
+from local.stripe.store import Filter, field_in, field_is
 
 Json = dict[str, Any]
 
@@ -34,8 +34,7 @@ def list_all(call: Call) -> Json:
     elif one:
         filters.append(field_is("type", one))
     if several:
-        marks = ", ".join("?" for _ in several)
-        filters.append(Filter(f"json_extract(body, '$.type') IN ({marks})", tuple(several)))
+        filters.append(field_in("type", several))
     if "delivery_success" in call.params:
         filters.append(Filter(f"NOT {_UNDELIVERED}" if call.params.take("delivery_success") else _UNDELIVERED))
     listed = page(call, "event", filters)

@@ -14,18 +14,20 @@ from local.stripe.currencies import check_amount, check_currency
 from local.stripe.errors import CardError, InvalidParameterError, StripeError
 from local.stripe.lists import created_filters, equal_filters, page
 from local.stripe.metadata import merge_metadata
+from local.stripe.methods import method_of
 from local.stripe.operations import Call, operation
-from local.stripe.payments import cancel, card_error, confirm, method_of, new_intent
+from local.stripe.payments import cancel, card_error, confirm, new_intent
 from local.stripe.resources.customers import find_customer
+from local.stripe.resources.redirects import check_return_url
 
 Json = dict[str, Any]
 
+# Stripe adds "or, in rare cases, processing"; a debit that is with the bank is not one of them.
 _CANCELLABLE = (
     "requires_payment_method",
     "requires_capture",
     "requires_confirmation",
     "requires_action",
-    "processing",
 )
 _ECHOED = (
     "application_fee_amount",
@@ -85,16 +87,7 @@ def _confirm(call: Call, intent: Json) -> Json:
     return_url = params.take("return_url")
     refuses_action = params.take("error_on_requires_action", False)
     wants_sdk = params.take("use_stripe_sdk", False)
-    redirects = (intent["automatic_payment_methods"] or {}).get("allow_redirects", "always") == "always"
-    if redirects and not (off_session or return_url or wants_sdk or refuses_action):
-        raise InvalidParameterError(
-            "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of "
-            "these payment methods might redirect your customer off of your page, you must provide a `return_url`. If "
-            "you don't want to accept redirect-based payment methods, set `automatic_payment_methods[enabled]` to "
-            "`true` and `automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and "
-            "Payment Intents.",
-            param="return_url",
-        )
+    check_return_url(intent, elsewhere=bool(off_session or return_url or wants_sdk or refuses_action))
     method = method_of(work, intent["payment_method"], "payment_method")
     outcome = confirm(work, intent, method, off_session=off_session)
     if isinstance(outcome, Challenge) and refuses_action:
@@ -120,8 +113,8 @@ def _confirm(call: Call, intent: Json) -> Json:
 def _check_confirmable(intent: Json) -> None:
     if intent["status"] == "succeeded":
         problem = "it has already succeeded after being previously confirmed"
-    elif intent["status"] == "canceled":
-        problem = "it has a status of canceled"
+    elif intent["status"] in ("canceled", "processing"):
+        problem = f"it has a status of {intent['status']}"
     elif intent["payment_method"] is None:
         problem = (
             "it's missing a payment method. You can either update the PaymentIntent with a payment method and then "
@@ -138,13 +131,14 @@ def _check_confirmable(intent: Json) -> None:
 
 
 def _own(call: Call, verb: str) -> Json:
-    """The intent, unless a Checkout Session holds it.
+    """The intent, unless an open Checkout Session holds it.
 
     Raises:
         StripeError: `resource_missing`, or the intent belongs to Checkout.
     """
     intent = call.work.fetch("payment_intent", call.ids["intent"], "intent")
-    if call.work.private(intent["id"]).get("session") and intent["status"] not in ("succeeded", "canceled"):
+    session = call.work.private(intent["id"]).get("session")
+    if session and call.work.fetch("checkout.session", session, "session")["status"] == "open":
         raise StripeError(
             400,
             f"You cannot {verb} this PaymentIntent because it was created by Checkout. To cancel it, expire the "

@@ -1,3 +1,5 @@
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 from stripe.params import (
@@ -9,12 +11,14 @@ from stripe.params import (
     PaymentMethodUpdateParams,
 )
 
-from local.stripe.cards import CardDetails, card_of
-from local.stripe.errors import StripeError
+from local.stripe.cards import CardDetails, TestCard, card_of
+from local.stripe.debits import DebitDetails, account_of
+from local.stripe.errors import CardError, StripeError
 from local.stripe.lists import equal_filters, page
 from local.stripe.metadata import changed, merge_metadata
+from local.stripe.methods import Details, attach, behind, last_error, method_of, new_method
 from local.stripe.operations import Call, operation
-from local.stripe.payments import attach, method_of, new_method
+from local.stripe.params import Params
 from local.stripe.resources.customers import find_customer
 
 Json = dict[str, Any]
@@ -22,16 +26,33 @@ Json = dict[str, Any]
 
 @operation("POST", "/v1/payment_methods", PaymentMethodCreateParams)
 def create(call: Call) -> Json:
-    """A card by its number (test cards only; any other number will decline)."""
-    if call.params.need("type") != "card":
-        raise StripeError(400, "The sandbox plays cards only.", param="type")
-    card = call.params.group("card")
-    card.take("cvc")
-    details = CardDetails(card_of(card.need("number")), card.need("exp_month"), card.need("exp_year"))
-    method = new_method(call.work, details, call.params.take("billing_details"))
+    """A card by its number or a bank account by its IBAN (those of the testing page; any other will decline)."""
+    method = new_method(call.work, _read_details(call), _read_billing(call))
     method["allow_redisplay"] = call.params.take("allow_redisplay", "unspecified")
     merge_metadata(method, call.params)
     return call.work.save(method)
+
+
+def _read_details(call: Call) -> Details:
+    kind = call.params.need("type")
+    given = call.params.group(kind)
+    if kind == "sepa_debit":
+        return DebitDetails(account_of(given.need("iban").replace(" ", "")))
+    if kind != "card":
+        raise StripeError(400, "The sandbox plays `card` and `sepa_debit` only.", param="type")
+    given.take("cvc")
+    if "token" in given:
+        raise StripeError(400, "The sandbox has no tokens: name a test method, like pm_card_visa.", param="card[token]")
+    return CardDetails(card_of(given.need("number")), given.need("exp_month"), given.need("exp_year"))
+
+
+def _read_billing(call: Call) -> Json:
+    """What was given, an empty string as null."""
+    given = call.params.take("billing_details") or {}
+    billing: Json = {name: value or None for name, value in given.items()}
+    if billing.get("address"):
+        billing["address"] = {part: value or None for part, value in billing["address"].items()}
+    return billing
 
 
 @operation("GET", "/v1/payment_methods/{payment_method}", PaymentMethodRetrieveParams)
@@ -42,18 +63,53 @@ def retrieve(call: Call) -> Json:
 
 @operation("POST", "/v1/payment_methods/{payment_method}", PaymentMethodUpdateParams)
 def update(call: Call) -> Json:
-    """Changes billing details, expiry or metadata."""
+    """Changes billing details, expiry or metadata of a method that a customer has."""
     body = retrieve(call)
-    before = {**body, "card": dict(body["card"]), "metadata": dict(body["metadata"])}
+    if body["customer"] is None:
+        raise StripeError(
+            400,
+            "You must save this PaymentMethod to a customer before you can update it.",
+            code="resource_missing",
+            param="payment_method",
+        )
+    before = json.loads(json.dumps(body))
     card = call.params.group("card")
     for name in ("exp_month", "exp_year"):
-        body["card"][name] = card.take(name, body["card"][name])
-    body["billing_details"] = {**body["billing_details"], **call.params.take("billing_details", {})}
+        if name in card:
+            body["card"][name] = _read_expiry(call, card, name)
+    billing = _read_billing(call)
+    if billing.get("address"):
+        billing["address"] = {**(body["billing_details"]["address"] or {}), **billing["address"]}
+    body["billing_details"].update(billing)
     body["allow_redisplay"] = call.params.take("allow_redisplay", body["allow_redisplay"])
     merge_metadata(body, call.params)
-    call.work.save(body)
-    call.work.emit("payment_method.updated", body, changed(before, body))
+    if previous := changed(before, body):
+        call.work.save(body)
+        call.work.emit("payment_method.updated", body, previous)
     return body
+
+
+def _read_expiry(call: Call, card: Params, name: str) -> int:
+    """A month 1 to 12, or a year that is not over.
+
+    Raises:
+        StripeError: 402, as Stripe says it of a card.
+    """
+    value = int(card.take(name))
+    this_year = datetime.fromtimestamp(call.work.now, UTC).year
+    if name == "exp_month" and not 1 <= value <= 12:
+        what = "month"
+    elif name == "exp_year" and not this_year <= value <= this_year + 50:
+        what = "year"
+    else:
+        return value
+    raise StripeError(
+        402,
+        f"Your card's expiration {what} is invalid.",
+        code=f"invalid_expiry_{what}",
+        param=name,
+        type="card_error",
+    )
 
 
 @operation("GET", "/v1/payment_methods", PaymentMethodListParams)
@@ -81,6 +137,9 @@ def attach_to_customer(call: Call) -> Json:
             "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
             "Customer, and may not be used again.",
         )
+    bank = behind(call.work, method)
+    if isinstance(bank, TestCard) and not bank.can_be_saved and bank.decline is not None:
+        raise CardError(last_error(bank.decline, method))
     return attach(call.work, method, customer["id"])
 
 
@@ -97,8 +156,10 @@ def detach(call: Call) -> Json:
     customer_id = method["customer"]
     customer = find_customer(call.work, customer_id, "customer")
     if customer["invoice_settings"]["default_payment_method"] == method["id"]:
+        before = {"invoice_settings": dict(customer["invoice_settings"])}
         customer["invoice_settings"]["default_payment_method"] = None
         call.work.save(customer)
+        call.work.emit("customer.updated", customer, before)
     method["customer"] = None
     call.work.save(method)
     call.work.remember(method["id"], used=True)

@@ -35,6 +35,8 @@ async def test_the_page_shows_what_is_paid_and_asks_for_a_card(sandbox: Running)
         "expiry": "Expiry",
         "cvc": "CVC",
         "cardholder": "Name on card",
+        "iban": "IBAN",
+        "holder": "Account holder",
     }
     assert "<script" not in page
 
@@ -44,7 +46,7 @@ async def test_a_decline_says_why_and_the_same_session_is_paid_after(sandbox: Ru
     declined = await sandbox.press_pay(session, "4000 0000 0000 9995")
     assert declined.status_code == 402
     assert "Your card has insufficient funds." in declined.text
-    assert "Card ending in 9995" in declined.text
+    assert "Ending in 9995" in declined.text
     assert 'value="Ada Lovelace"' in declined.text
     assert 'value="12 / 34"' in declined.text
     assert "4000 0000 0000 9995" not in declined.text

@@ -5,28 +5,8 @@ from typing import Any
 import pytest
 import stripe
 
+from tests.integration.stripe_sandbox.cards import charge, customer_with_card
 from tests.integration.stripe_sandbox.sandbox import Running
-
-
-async def customer_with_card(sandbox: Running, card: str) -> tuple[str, str]:
-    """A customer with an attached card: (customer, payment method)."""
-    customer = await sandbox.stripe.v1.customers.create_async({})
-    method = await sandbox.stripe.v1.payment_methods.attach_async(card, {"customer": customer.id})
-    return customer.id, method.id
-
-
-async def charge(sandbox: Running, customer: str, method: str, **more: Any) -> stripe.PaymentIntent:
-    """An off-session charge of EUR 20.00."""
-    request: Any = {
-        "amount": 2000,
-        "currency": "eur",
-        "customer": customer,
-        "payment_method": method,
-        "off_session": True,
-        "confirm": True,
-        **more,
-    }
-    return await sandbox.stripe.v1.payment_intents.create_async(request)
 
 
 async def test_a_saved_card_is_charged_off_session(sandbox: Running) -> None:
@@ -55,9 +35,9 @@ async def test_a_saved_card_is_charged_off_session(sandbox: Running) -> None:
 async def test_a_decline_is_a_402_with_the_failed_intent(
     sandbox: Running, card: str, code: str, decline_code: str
 ) -> None:
-    customer, method = await customer_with_card(sandbox, card)
+    customer = await sandbox.stripe.v1.customers.create_async({})
     with pytest.raises(stripe.CardError) as declined:
-        await charge(sandbox, customer, method)
+        await charge(sandbox, customer.id, card)
     assert declined.value.http_status == 402
     error: Any = declined.value.error
     assert (declined.value.code, error.decline_code) == (code, decline_code)
