@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("portal.consumers")
 
-# Bounded, because the delivery limit also counts for whatever was prefetched beside a message that kills its worker.
+# Bounded, because the delivery limit also counts for whatever was prefetched beside a message that kills its worker:
+# see `Delivery.turn`.
 _REQUEST_PREFETCH = 64
 _FACT_PREFETCH = 32
 _FOLLOWER_PREFETCH = 200
@@ -113,7 +114,10 @@ class Consumers:
         async def delivered(raw: IncomingMessage) -> None:
             self.in_flight += 1
             try:
-                await take(Delivery(queue, raw.body, raw.message_id or "", raw.user_id or "", dict(raw.headers), raw))
+                delivery = Delivery(queue, raw.body, raw.message_id or "", raw.user_id or "", dict(raw.headers), raw)
+                if (turn := delivery.turn(channel.prefetch_count or 1)) > 0:
+                    await asyncio.sleep(turn)
+                await take(delivery)
             except Exception:
                 # Unacked, so that it is not lost: it comes again when the channel closes.
                 log.exception("A delivery could not be taken.", extra={"queue": queue})

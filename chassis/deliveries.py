@@ -28,6 +28,8 @@ from contracts.message import REQUESTS, secret_fields
 log = logging.getLogger("portal.deliveries")
 
 _MOST_TRACE = 4_000
+_SUSPECT = 2
+_TURN_SECONDS = 0.01
 GONE = (aiormq.AMQPError, aiormq.exceptions.ChannelInvalidStateError)
 """What an ack raises when the channel that brought the message is closed."""
 
@@ -48,6 +50,20 @@ class Delivery:
         """How often it was tried before."""
         value = self.headers.get("x-attempts", 0)
         return value if isinstance(value, int) else 0
+
+    def turn(self, prefetch: int) -> float:
+        """How many seconds it waits for its turn: none, unless workers have died with it in their hands.
+
+        A message that kills its worker takes with it whatever was fetched beside it, and the broker counts that death
+        for all of them: without a pause the innocent would be given up together with the one that kills. So from the
+        second death on each gets a moment of its own, now from the front and now from the back: wherever the killer
+        stands, everybody else has been handled after two more deaths.
+        """
+        deaths = self.headers.get("x-delivery-count", 0)
+        if not isinstance(deaths, int) or deaths < _SUSPECT or self.raw.delivery_tag is None:
+            return 0.0
+        place = (self.raw.delivery_tag - 1) % prefetch
+        return _TURN_SECONDS * (place if deaths % 2 else prefetch - 1 - place)
 
     async def ack(self, *, multiple: bool = False) -> None:
         """Tell the broker that it is done with. `multiple`: and all that came before it on its channel.

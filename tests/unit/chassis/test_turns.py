@@ -1,0 +1,38 @@
+"""A message that kills its worker dies alone: its neighbours get a moment of their own first."""
+
+from typing import Any, cast
+
+import pytest
+from aio_pika import IncomingMessage
+
+from chassis.deliveries import Delivery
+
+PREFETCH = 32
+
+
+class Message:
+    """Stands where aio-pika's message does."""
+
+    def __init__(self, tag: int) -> None:
+        self.delivery_tag = tag
+
+
+def turn(tag: int, deaths: object) -> float:
+    raw: Any = Message(tag)
+    headers = {} if deaths is None else {"x-delivery-count": deaths}
+    return Delivery("todos.invoice", b"", "", "", headers, cast("IncomingMessage", raw)).turn(PREFETCH)
+
+
+@pytest.mark.parametrize("deaths", [None, 0, 1, "many"])
+def test_nobody_waits_before_the_second_death(deaths: object) -> None:
+    assert {turn(tag, deaths) for tag in range(1, PREFETCH + 1)} == {0.0}
+
+
+@pytest.mark.parametrize("killer", [1, 16, 32])
+def test_after_two_more_deaths_all_but_the_killer_have_had_their_turn(killer: int) -> None:
+    left = set(range(1, PREFETCH + 1))
+    for deaths in (2, 3):
+        places = dict(enumerate(sorted(left), start=1))
+        end = next(turn(place, deaths) for place, name in places.items() if name == killer)
+        left -= {name for place, name in places.items() if turn(place, deaths) < end}
+    assert left == {killer}
