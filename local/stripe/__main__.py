@@ -22,6 +22,7 @@ def main() -> None:
         port=settings.port,
         log_level="warning",
         access_log=False,
+        date_header=False,  # the sandbox's own clock says the date
         timeout_graceful_shutdown=2,
     )
 

@@ -12,6 +12,7 @@ from local.stripe.api import answer_api
 from local.stripe.bank_acts import bank_acts, dispute_acts
 from local.stripe.challenge_page import intent_challenge_routes, session_challenge_routes
 from local.stripe.checkout_page import checkout_routes
+from local.stripe.connections import DateHeader
 from local.stripe.control import control_room
 from local.stripe.customer_acts import customer_acts
 from local.stripe.sandbox import open_sandbox
@@ -35,6 +36,8 @@ def make_app(settings: Settings) -> FastAPI:
         sandbox.store.close()
 
     app = FastAPI(title="Stripe sandbox", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    app.add_middleware(DateHeader, now=sandbox.now)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -70,12 +70,12 @@ def bank_acts(sandbox: Sandbox) -> APIRouter:
     router = APIRouter(prefix="/_sandbox")
 
     @router.post("/payment_intents/{intent_id}/settle")
-    async def settle_intent(intent_id: str, settlement: Settlement) -> Json:
+    async def settle_intent(intent_id: str, settlement: Settlement | None = None) -> Json:
         async with about(sandbox, intent_id, "payment_intent") as (work, intent):
             if intent["status"] != "processing":
                 raise HTTPException(409, f"the payment is {intent['status']}")
             planned = failure_of(work, intent)
-            match settlement.outcome:
+            match settlement and settlement.outcome:
                 case "succeeded":
                     settle(work, intent, None)
                 case "failed":
@@ -91,11 +91,11 @@ def bank_acts(sandbox: Sandbox) -> APIRouter:
             return make_refund(work, _charge_of(work, intent), fields)
 
     @router.post("/refunds/{refund_id}/fail")
-    async def fail(refund_id: str, failure: RefundFailure) -> Json:
+    async def fail(refund_id: str, failure: RefundFailure | None = None) -> Json:
         async with about(sandbox, refund_id, "refund") as (work, refund):
             if refund["status"] == "failed":
                 raise HTTPException(409, "the refund has failed already")
-            return fail_refund(work, refund, failure.reason)
+            return fail_refund(work, refund, (failure or RefundFailure()).reason)
 
     @router.post("/payment_methods/{method_id}")
     async def change_method(method_id: str, change: BankChange) -> Json:

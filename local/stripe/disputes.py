@@ -51,7 +51,7 @@ def open_dispute(work: Work, charge: Json, *, reason: str = "fraudulent", amount
         "status": "needs_response",
     }
     work.insert(body)
-    work.remember(charge["id"], due_at=None)
+    work.remember(charge["id"], due_at=None, charged_back=True)
     charge["disputed"] = True
     work.save(charge)
     work.emit("charge.dispute.created", body)
@@ -65,6 +65,7 @@ def close_dispute(work: Work, dispute: Json, outcome: str) -> Json:
     work.save(dispute)
     if outcome == "won":
         charge = work.fetch("charge", dispute["charge"], "charge")
+        work.remember(charge["id"], charged_back=False)
         _move(work, dispute, charge, "reinstated", dispute["amount"])
     work.emit("charge.dispute.closed", dispute)
     return dispute

@@ -11,9 +11,10 @@ Json = dict[str, Any]
 class Ledger:
     """The file `ledger.jsonl`: one line per money movement, fsynced before the response that reports it.
 
-    A line: `{"seq", "time" (ISO 8601 UTC), "kind" ("charge.succeeded" | "refund.succeeded"), "payment_intent",
-    "charge", "refund", "checkout_session", "amount" (minor units), "currency" (lower case), "account" (null = the
-    platform), "metadata" (of the payment intent), "idempotency_key"}`. The numbers come from the database's
+    A line: `{"seq", "time" (ISO 8601 UTC), "kind" ("charge.succeeded", "refund.succeeded", "refund.failed",
+    "dispute.funds_withdrawn", "dispute.funds_reinstated"), "payment_intent", "charge", "refund", "dispute",
+    "checkout_session", "amount" (minor units), "currency" (lower case), "account" (null = the platform), "metadata" (of
+    the payment intent), "idempotency_key"}`. The numbers come from the database's
     transaction, so a sandbox killed between commit and file writes the missing lines at its next start, each once.
     """
 

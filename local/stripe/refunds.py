@@ -15,11 +15,12 @@ def make_refund(work: Work, charge: Json, fields: Json) -> Json:
     """Refunds a charge; `fields` are the refund's amount (None: all that is left), reason and metadata.
 
     Raises:
-        StripeError: not paid, disputed, or more than is left.
+        StripeError: not paid, charged back, or more than is left.
     """
     if not charge["paid"]:
         raise StripeError(400, f"Charge {charge['id']} has not succeeded and cannot be refunded.", param="charge")
-    if charge["disputed"]:
+    private = work.private(charge["id"])
+    if private.get("charged_back"):
         message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
         raise StripeError(400, message, code="charge_disputed")
     left = charge["amount"] - charge["amount_refunded"]
@@ -50,8 +51,7 @@ def make_refund(work: Work, charge: Json, fields: Json) -> Json:
         **fields,
         "amount": amount,
     }
-    fails = work.private(charge["id"]).get("refund_fails")
-    work.insert(body, due_at=work.now + FAILS_AFTER if fails else None)
+    work.insert(body, due_at=work.now + FAILS_AFTER if private.get("refund_fails") else None)
     _count(work, charge, amount)
     work.record_money("refund.succeeded", charge, amount=amount, about=body["id"])
     work.emit("refund.created", body)
