@@ -143,18 +143,13 @@ def _over_on(terms: Terms, standing: Standing) -> date | None:
     """The day on which a recurring subscription has run its course, if that is known."""
     if terms.kind != "recurring":
         return None
-    undisturbed = replace(standing, cancel_on=None)
-    if next_charge(terms, undisturbed) is not None:
+    if next_charge(terms, replace(standing, cancel_on=None)) is not None:
         return None
-    anchor, interval = calendar(terms, standing)
-    days = [nth(anchor, interval, standing.slot), *(gap.until for gap in standing.pauses if gap.until)]
-    finished = terms.ends_after is not None and standing.made >= terms.ends_after
-    if standing.gap and not finished:
-        if terms.ends_on is None:
-            return None
-        # Until then it might be resumed, and be charged again.
-        days.append(terms.ends_on + _NEXT_DAY)
-    return max(days)
+    paid_until = nth(*calendar(terms, standing), standing.slot)
+    if terms.ends_after is not None and standing.made >= terms.ends_after:
+        return paid_until
+    # Paused, it might be resumed until its last day, and be charged again.
+    return max(paid_until, terms.ends_on + _NEXT_DAY) if terms.ends_on else None
 
 
 def _begin_pause(terms: Terms, standing: Standing, day: date) -> Standing:  # noqa: ARG001 - the table in `turn` calls all alike
@@ -183,7 +178,7 @@ def end_cancelled(terms: Terms, standing: Standing, day: date) -> Standing:
 
 def complete(standing: Standing, day: date) -> Standing:
     """Completed: nothing is left to be charged."""
-    return replace(_ended(standing, day), status="completed")
+    return replace(_ended(standing, day), status="completed", pauses=())
 
 
 def _ended(standing: Standing, day: date) -> Standing:
