@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import httpx
 import pytest
 import stripe
 
 from tests.integration.stripe_sandbox.cards import charge, customer_with_card
 from tests.integration.stripe_sandbox.sandbox import Running
+from tests.integration.stripe_sandbox.shapes import misfits
 
 
 async def test_a_saved_card_is_charged_off_session(sandbox: Running) -> None:
@@ -77,6 +79,39 @@ async def test_a_challenge_of_the_api_is_passed_on_its_page(sandbox: Running) ->
     assert back.headers["location"].endswith("&redirect_status=succeeded")
     assert (await sandbox.stripe.v1.payment_intents.retrieve_async(intent.id)).status == "succeeded"
     assert (await sandbox.http.get(page)).status_code == 404
+
+
+async def test_a_charge_that_needs_its_customer_is_confirmed_with_them_there(sandbox: Running) -> None:
+    customer, method = await customer_with_card(sandbox, "pm_card_authenticationRequired")
+    with pytest.raises(stripe.CardError) as declined:
+        await charge(sandbox, customer, method)
+    failed: Any = declined.value.error
+    assert (failed.code, failed.payment_intent.status) == ("authentication_required", "requires_payment_method")
+    intents = sandbox.stripe.v1.payment_intents
+    for passed, status in ((False, "requires_payment_method"), (True, "succeeded")):
+        asked = await intents.confirm_async(
+            failed.payment_intent.id, {"payment_method": method, "return_url": "http://merchant.test/after"}
+        )
+        assert asked.status == "requires_action"
+        assert misfits(asked.to_dict(), stripe.PaymentIntent) == []
+        told = await sandbox.control("POST", f"/challenges/{asked.id}", authenticate=passed)
+        assert told["status"] == status
+    with pytest.raises(httpx.HTTPStatusError, match="409"):
+        await sandbox.control("POST", f"/challenges/{asked.id}", authenticate=True)
+    assert [line["amount"] for line in sandbox.ledger(asked.id)] == [2000]
+
+
+async def test_intents_are_walked_from_a_moment_on(sandbox: Running) -> None:
+    customer, method = await customer_with_card(sandbox, "pm_card_visa")
+    made = []
+    for _ in range(3):
+        made.append(await charge(sandbox, customer, method))
+        await sandbox.control("POST", "/clock", advance=10)
+    since: Any = {"customer": customer, "created": {"gte": made[1].created}, "limit": 1}
+    page = await sandbox.stripe.v1.payment_intents.list_async(since)
+    assert [intent.id async for intent in page.auto_paging_iter()] == [made[2].id, made[1].id]
+    until: Any = {"customer": customer, "created": {"gt": made[0].created, "lt": made[2].created}}
+    assert [intent.id for intent in (await sandbox.stripe.v1.payment_intents.list_async(until)).data] == [made[1].id]
 
 
 async def test_an_intent_is_confirmed_later_and_never_twice(sandbox: Running) -> None:

@@ -7,15 +7,19 @@ import pytest
 from local.stripe.cards import (
     AUTHENTICATION_REQUIRED,
     CARDS,
+    GENERIC,
+    UNLISTED,
     Approval,
     CardDetails,
     Challenge,
     Decline,
     card_of,
     decide,
+    decide_setup,
     read_card,
 )
 from local.stripe.currencies import check_amount, check_currency, format_amount
+from local.stripe.debits import ACCOUNTS, NO_FUNDS, DebitDetails, read_account
 from local.stripe.errors import InvalidParameterError
 
 _TODAY = date(2026, 11, 22)
@@ -27,6 +31,8 @@ _TODAY = date(2026, 11, 22)
         ("4242424242424242", Approval(), Approval(), Approval()),
         ("4000002500003155", Challenge(), AUTHENTICATION_REQUIRED, Approval()),
         ("4000002760003184", Challenge(), AUTHENTICATION_REQUIRED, AUTHENTICATION_REQUIRED),
+        ("4000000000000259", Approval(), Approval(), Approval()),
+        ("4000000000005126", Approval(), Approval(), Approval()),
     ],
 )
 def test_authentication_is_asked_as_the_card_says(
@@ -54,6 +60,53 @@ def test_a_declining_card_declines_always(number: str, code: str, decline_code: 
         outcome = decide(card_of(number), off_session=off_session, set_up=True)
         assert isinstance(outcome, Decline)
         assert (outcome.code, outcome.decline_code) == (code, decline_code)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        ("4242424242424242", Approval()),
+        ("4000000000000341", Approval()),
+        ("4000002500003155", Challenge()),
+        ("4000002760003184", Challenge()),
+        ("4000000000000002", GENERIC),
+        ("4539578763621486", UNLISTED),
+    ],
+)
+def test_a_card_is_saved_refused_or_asks_first(number: str, says: object) -> None:
+    assert decide_setup(card_of(number)) == says
+    assert decide_setup(card_of(number), authenticated=True) == (Approval() if says == Challenge() else says)
+
+
+def test_the_cards_with_a_later_fate_are_stripes_own() -> None:
+    assert [card.number for card in CARDS if card.disputed] == ["4000000000000259"]
+    assert [card.number for card in CARDS if card.refund_fails] == ["4000000000005126"]
+
+
+def test_every_test_account_passes_the_forms_own_check() -> None:
+    for account in ACCOUNTS:
+        assert read_account(account.iban.lower(), " Ada ") == DebitDetails(account, "Ada")
+
+
+@pytest.mark.parametrize(
+    ("iban", "holder", "fields"),
+    [
+        ("DE89370400440532013001", "Ada", ["iban"]),
+        ("", "", ["iban", "holder"]),
+        ("8989370400440532013000", "Ada", ["iban"]),
+        ("DE٨٩370400440532013000", "Ada", ["iban"]),
+    ],
+)
+def test_a_mistyped_account_is_named(iban: str, holder: str, fields: list[str]) -> None:
+    problems = read_account(iban, holder)
+    assert isinstance(problems, dict)
+    assert list(problems) == fields
+
+
+def test_an_account_that_is_no_test_account_fails_and_is_not_kept() -> None:
+    details = read_account("FR1420041010050500013M02606", "Ada")
+    assert isinstance(details, DebitDetails)
+    assert (details.account.iban, details.account.failure) == ("2606", NO_FUNDS)
 
 
 def test_every_test_card_passes_the_forms_own_check() -> None:
