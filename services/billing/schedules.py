@@ -9,6 +9,7 @@ from contracts.billing import Invoice
 from contracts.message import PaymentId
 from services.billing.store import books, invoices, payments, stripe_events
 from services.billing.store.payments import Attempt
+from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import (
     Checkout,
     Intent,
@@ -124,7 +125,7 @@ async def _tell(
         assert intent is not None, "Something was found."
         event = found_event("payment_intent.succeeded", intent.raw, account, now)
     log.info("Found at Stripe what no webhook has told.", extra={"event": event.id})
-    await stripe_events.store(runtime.db, event.id, event.type, account, payload_of(event), now)
+    await stripe_events.store(runtime.db, [NewEvent(event.id, event.type, account, payload_of(event), now)])
 
 
 async def close_checkouts(runtime: Runtime, *, stripe: StripeGateway) -> None:

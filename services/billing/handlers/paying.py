@@ -32,6 +32,7 @@ from services.billing.settings import Settings
 from services.billing.store import books, invoices, payments, stripe_events
 from services.billing.store.copies import Reader
 from services.billing.store.payments import Attempt
+from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import (
     Checkout,
     Reference,
@@ -310,7 +311,8 @@ async def _note_complete(work: Work, attempt: Attempt, checkout: Checkout) -> No
     """Have the worker handle a completed checkout as if its webhook had come: it may have been lost."""
     now = work.db.clock.now()
     event = found_event("checkout.session.completed", checkout.raw, attempt.account, now)
-    await stripe_events.store(work.db, event.id, event.type, event.account, payload_of(event), now)
+    stored = NewEvent(event.id, event.type, event.account, payload_of(event), now)
+    await stripe_events.store(work.db, [stored])
 
 
 async def _remember_doubt(work: Work, command: StartInvoicePayment) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from chassis.database import Database, Row, Tx
 
@@ -21,37 +22,39 @@ class StoredEvent:
     tries: int
 
 
-async def store(
-    db: Database | Tx,
-    event_id: str,
-    kind: str,
-    account: str | None,
-    payload: str,
-    now: datetime,
-    *,
-    outcome: str | None = None,
-) -> None:
-    """Keep an event unless it is known, and wake the worker, in one round trip.
+class NewEvent(NamedTuple):
+    """What is to be stored. One with an `outcome` is stored as done: nobody needs to look at it."""
 
-    One with an `outcome` is kept as done and wakes nobody: a NOTIFY makes commits wait for each other.
+    id: str
+    type: str
+    account: str | None
+    payload: str
+    received_at: datetime
+    outcome: str | None = None
+
+
+async def store(db: Database | Tx, events: Sequence[NewEvent]) -> None:
+    """Keep the events that are not known yet and wake the worker for those that wait, all in one round trip.
+
+    In the order of their ids: two processes that store the same ones wait for each other, and never in a circle. The
+    worker is not woken for nothing: a NOTIFY makes commits wait for each other.
     """
     await db.execute(
         """
         WITH kept AS (
             INSERT INTO stripe_event (id, type, account, payload, received_at, next_try_at, status, outcome, handled_at)
-            VALUES ($1, $2, $3, $4, $5, $5, CASE WHEN $6::text IS NULL THEN 'waiting' ELSE 'done' END, $6,
-                    CASE WHEN $6::text IS NOT NULL THEN $5::timestamptz END)
+            SELECT id, type, account, payload, received_at, received_at,
+                   CASE WHEN outcome IS NULL THEN 'waiting' ELSE 'done' END, outcome,
+                   CASE WHEN outcome IS NOT NULL THEN received_at END
+            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+                 AS new (id, type, account, payload, received_at, outcome)
+            ORDER BY id
             ON CONFLICT (id) DO NOTHING
-            RETURNING id
+            RETURNING status
         )
-        SELECT pg_notify('stripe_event', '') FROM kept WHERE $6::text IS NULL
+        SELECT pg_notify('stripe_event', '') FROM kept WHERE status = 'waiting' LIMIT 1
         """,
-        event_id,
-        kind,
-        account,
-        payload,
-        now,
-        outcome,
+        *zip(*events, strict=True),
     )
 
 

@@ -1,14 +1,20 @@
-"""The HTTP door: check the signature, store, say yes. Nothing is decided here but whether it concerns us at all."""
+"""The HTTP door: check the signature, store, say yes. Nothing is decided here but whether it concerns us at all.
+
+Plain Starlette, since one route needs none of FastAPI; and events that come together are stored together.
+"""
 
 import logging
+from functools import partial
 
-from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
 
-from chassis.service import Runtime
+from chassis.service import Asgi, Runtime
 from services.billing.store import stripe_events
+from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import Event, NotFromStripeError, event_of, verify, without_urls
+from services.billing.webhooks.group_commit import GroupCommit, unavailable
 from services.billing.webhooks.news import understand
 
 log = logging.getLogger("portal.billing.webhooks")
@@ -16,27 +22,31 @@ log = logging.getLogger("portal.billing.webhooks")
 _MOST_BYTES = 1_000_000
 
 
-def build_http(runtime: Runtime, *, secret: str) -> FastAPI:
+def build_http(runtime: Runtime, *, secret: str) -> Asgi:
     """Billing's HTTP door. It needs the database alone: webhooks are taken while RabbitMQ is down."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    commits = GroupCommit(partial(stripe_events.store, runtime.db))
 
     async def receive(request: Request) -> Response:
         raw = await _read(request)
         if raw is None:
-            return Response("Too large.", 413)
+            return _problem(413, "Content Too Large", f"A webhook has at most {_MOST_BYTES} bytes.")
         try:
             verify(raw, request.headers.get("stripe-signature"), secret)
             event = event_of(raw)
         except NotFromStripeError as wrong:
             log.warning("A webhook was refused.", extra={"reason": str(wrong)})
-            return Response("This is not a webhook that Stripe signed for us.", 400)
-        now = runtime.clock.now()
-        payload, outcome = without_urls(raw.decode()), _no_news(event)
-        await stripe_events.store(runtime.db, event.id, event.type, event.account, payload, now, outcome=outcome)
+            return _problem(400, "Bad Request", "This is not a webhook that Stripe signed for us.")
+        payload, now = without_urls(raw.decode()), runtime.clock.now()
+        try:
+            await commits.keep(NewEvent(event.id, event.type, event.account, payload, now, _no_news(event)))
+        except Exception as failed:
+            if not unavailable(failed):
+                raise
+            log.warning("A webhook could not be stored.", extra={"event": event.id, "error": repr(failed)})
+            return _problem(503, "Service Unavailable", "It could not be stored now. Send it again.")
         return Response(status_code=200)
 
-    app.add_route("/webhooks/stripe", receive, methods=["POST"])
-    return app
+    return Router([Route("/webhooks/stripe", receive, methods=["POST"])])
 
 
 def _no_news(event: Event) -> str | None:
@@ -58,3 +68,9 @@ async def _read(request: Request) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _problem(status: int, title: str, detail: str) -> Response:
+    """An RFC 9457 problem document."""
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return JSONResponse(document, status, media_type="application/problem+json")
