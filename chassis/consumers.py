@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("portal.consumers")
 
 # Bounded, because the delivery limit also counts for whatever was prefetched beside a message that kills its worker:
-# see `Delivery.turn`.
+# see `Delivery.suspect`.
 _REQUEST_PREFETCH = 64
 _FACT_PREFETCH = 32
 _FOLLOWER_PREFETCH = 200
@@ -111,13 +111,18 @@ class Consumers:
     def _subscribe(
         self, broker: RabbitBroker, queue: str, arguments: topology.Arguments, channel: Channel, take: Take
     ) -> None:
+        alone = asyncio.Lock()
+
         async def delivered(raw: IncomingMessage) -> None:
             self.in_flight += 1
             try:
                 delivery = Delivery(queue, raw.body, raw.message_id or "", raw.user_id or "", dict(raw.headers), raw)
-                if (turn := delivery.turn(channel.prefetch_count or 1)) > 0:
-                    await asyncio.sleep(turn)
-                await take(delivery)
+                if delivery.suspect:
+                    await asyncio.sleep(delivery.turn(channel.prefetch_count or 1))
+                    async with alone:
+                        await take(delivery)
+                else:
+                    await take(delivery)
             except Exception:
                 # Unacked, so that it is not lost: it comes again when the channel closes.
                 log.exception("A delivery could not be taken.", extra={"queue": queue})

@@ -149,6 +149,9 @@ class Database:
         self.service: Service = service
         self.clock = clock
         self._size = size
+        # First come, first served: asyncpg's pool wakes who waits longest and lets a newcomer take the connection before they
+        # run, so that under load some wait for ever while others pass.
+        self._turns = asyncio.Semaphore(size)
         self._pool: asyncpg.Pool[Row] | None = None
         self._bells: dict[str, WeakKeyDictionary[asyncio.Task[Any], asyncio.Event]] = {}
         self._listener: asyncio.Task[None] | None = None
@@ -183,24 +186,28 @@ class Database:
 
     async def fetch(self, sql: str, *parameters: Any) -> list[Row]:
         """All rows of a query, outside any transaction."""
-        return await self.pool.fetch(sql, *parameters)
+        async with self._turns:
+            return await self.pool.fetch(sql, *parameters)
 
     async def fetchrow(self, sql: str, *parameters: Any) -> Row | None:
         """The first row of a query, or None."""
-        return await self.pool.fetchrow(sql, *parameters)
+        async with self._turns:
+            return await self.pool.fetchrow(sql, *parameters)
 
     async def fetchval(self, sql: str, *parameters: Any) -> Any:
         """The first column of the first row, or None."""
-        return await self.pool.fetchval(sql, *parameters)
+        async with self._turns:
+            return await self.pool.fetchval(sql, *parameters)
 
     async def execute(self, sql: str, *parameters: Any) -> str:
         """Run one statement in a transaction of its own."""
-        return await self.pool.execute(sql, *parameters)
+        async with self._turns:
+            return await self.pool.execute(sql, *parameters)
 
     @asynccontextmanager
     async def transaction(self, cause: Cause) -> AsyncIterator[Tx]:
         """Open a transaction. What it announces is in the outbox when it commits, and nowhere when it does not."""
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with self._turns, self.pool.acquire() as connection, connection.transaction():
             tx = Tx(connection, self.service, cause, self.clock.now())
             yield tx
             await tx.flush()

@@ -51,19 +51,28 @@ class Delivery:
         value = self.headers.get("x-attempts", 0)
         return value if isinstance(value, int) else 0
 
-    def turn(self, prefetch: int) -> float:
-        """How many seconds it waits for its turn: none, unless workers have died with it in their hands.
+    @property
+    def deaths(self) -> int:
+        """How often a worker has died, or lost its channel, with it in its hands. The broker counts, for quorum queues."""
+        value = self.headers.get("x-delivery-count", 0)
+        return value if isinstance(value, int) else 0
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be the one that kills its workers: then it is handled alone.
 
         A message that kills its worker takes with it whatever was fetched beside it, and the broker counts that death
-        for all of them: without a pause the innocent would be given up together with the one that kills. So from the
-        second death on each gets a moment of its own, now from the front and now from the back: wherever the killer
-        stands, everybody else has been handled after two more deaths.
+        for all of them: the innocent would be given up together with the one that kills.
         """
-        deaths = self.headers.get("x-delivery-count", 0)
-        if not isinstance(deaths, int) or deaths < _SUSPECT or self.raw.delivery_tag is None:
-            return 0.0
-        place = (self.raw.delivery_tag - 1) % prefetch
-        return _TURN_SECONDS * (place if deaths % 2 else prefetch - 1 - place)
+        return self.deaths >= _SUSPECT
+
+    def turn(self, prefetch: int) -> float:
+        """Seconds that a suspect waits, so that they come one after another: now from the front, now from the back.
+
+        Wherever the one that kills stands, everybody else has been handled after two more deaths.
+        """
+        place = ((self.raw.delivery_tag or 1) - 1) % prefetch
+        return _TURN_SECONDS * (place if self.deaths % 2 else prefetch - 1 - place)
 
     async def ack(self, *, multiple: bool = False) -> None:
         """Tell the broker that it is done with. `multiple`: and all that came before it on its channel.

@@ -109,6 +109,9 @@ class FollowerListener:
             await self.fate.bury(delivery, wrong)
             self._acks.note(delivery, acked=True)
             await self._acks.send()
+            return
+        if delivery.suspect:
+            await self._batch([(delivery, seen)])
         else:
             self.queue.put_nowait((delivery, seen))
 
@@ -146,7 +149,10 @@ class FollowerListener:
         duration.labels(f"follow {self.noun}").observe(time.perf_counter() - started)
         handled.labels(f"follow {self.noun}", "done").inc(len(batch))
         for delivery, _ in batch:
-            self._acks.note(delivery)
+            if delivery.suspect:
+                # At once and by itself: one that kills may stand before it, and would keep its ack back for good.
+                await delivery.ack()
+            self._acks.note(delivery, acked=delivery.suspect)
         await self._acks.send()
 
     async def _failed(self, delivery: Delivery, error: Exception) -> None:

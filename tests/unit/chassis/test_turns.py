@@ -17,15 +17,15 @@ class Message:
         self.delivery_tag = tag
 
 
-def turn(tag: int, deaths: object) -> float:
+def delivery(tag: int, deaths: object) -> Delivery:
     raw: Any = Message(tag)
     headers = {} if deaths is None else {"x-delivery-count": deaths}
-    return Delivery("todos.invoice", b"", "", "", headers, cast("IncomingMessage", raw)).turn(PREFETCH)
+    return Delivery("todos.invoice", b"", "", "", headers, cast("IncomingMessage", raw))
 
 
-@pytest.mark.parametrize("deaths", [None, 0, 1, "many"])
-def test_nobody_waits_before_the_second_death(deaths: object) -> None:
-    assert {turn(tag, deaths) for tag in range(1, PREFETCH + 1)} == {0.0}
+@pytest.mark.parametrize(("deaths", "suspect"), [(None, False), (0, False), (1, False), ("many", False), (2, True)])
+def test_a_message_is_suspect_from_the_second_death_on(deaths: object, suspect: bool) -> None:
+    assert delivery(1, deaths).suspect == suspect
 
 
 @pytest.mark.parametrize("killer", [1, 16, 32])
@@ -33,6 +33,6 @@ def test_after_two_more_deaths_all_but_the_killer_have_had_their_turn(killer: in
     left = set(range(1, PREFETCH + 1))
     for deaths in (2, 3):
         places = dict(enumerate(sorted(left), start=1))
-        end = next(turn(place, deaths) for place, name in places.items() if name == killer)
-        left -= {name for place, name in places.items() if turn(place, deaths) < end}
+        end = next(delivery(place, deaths).turn(PREFETCH) for place, name in places.items() if name == killer)
+        left -= {name for place, name in places.items() if delivery(place, deaths).turn(PREFETCH) < end}
     assert left == {killer}
