@@ -26,7 +26,7 @@ from contracts.message import PUBLIC, SERVICES, Service
 from local import rabbitmq
 from local.rabbitmq import user_of
 from tests.chaos import points
-from tests.chaos.invariants import Injected
+from tests.chaos.invariants import Injected, dead_letters_of
 from tests.chaos.load import PATIENCE, Customer, Load
 from tests.chaos.plant import Plant, Process
 
@@ -266,19 +266,21 @@ async def publisher(plant: Plant, service: str) -> AsyncIterator[Callable[..., A
 
 def poison(chaos: Chaos) -> None:
     """Not JSON, wrong schema, unknown type, unknown version, forged, and one that always raises."""
-    asyncio.run(_poison(chaos))
-    names = set(chaos.injected.dead)
-
-    def all_dead() -> bool:
-        from tests.chaos.invariants import Books
-
-        books = Books(chaos.plant, chaos.load.record, chaos.injected)
-        return names <= {letter["properties"].get("message_id") for letter in books.dead}
-
-    chaos.plant.until("the poison to be dead", all_dead)
+    asyncio.run(_poison(chaos, successes(chaos)[0]))
+    buried(chaos, "the poison")
 
 
-async def _poison(chaos: Chaos) -> None:
+def buried(chaos: Chaos, what: str) -> None:
+    """Wait until whatever was injected to die lies with the dead."""
+    wanted = set(chaos.injected.dead)
+
+    def all_there() -> bool:
+        return wanted <= {letter["properties"].get("message_id") for letter in dead_letters_of(chaos.plant)}
+
+    chaos.plant.until(f"{what} to be dead", all_there)
+
+
+async def _poison(chaos: Chaos, success: bytes) -> None:
     def envelope(kind: str = "billing.payment.succeeded.v1", **data: Any) -> bytes:
         said: dict[str, Any] = {
             "specversion": "1.0",
@@ -311,13 +313,12 @@ async def _poison(chaos: Chaos) -> None:
     id_ = f"injected-raises-{uuid.uuid4()}"
     chaos.injected.dead[id_] = "exhausted"
     async with publisher(chaos.plant, "billing") as publish:
-        await publish(raising(await logged(chaos.plant.broker())), id_)
+        await publish(raising(success), id_)
 
 
-def raising(bodies: list[bytes]) -> bytes:
+def raising(success: bytes) -> bytes:
     """A well-formed success of a payment of a customer that nobody knows, on an invoice without an address."""
-    found = next(each for each in bodies if json.loads(each)["type"] == "billing.payment.succeeded.v1")
-    said: dict[str, Any] = json.loads(found)
+    said: dict[str, Any] = json.loads(success)
     stranger = str(uuid.uuid4())
     said["id"] = str(uuid.uuid4())
     said["data"]["state"]["customer_id"] = stranger
@@ -328,24 +329,37 @@ def raising(bodies: list[bytes]) -> bytes:
 
 def killer_message(chaos: Chaos) -> None:
     """A message that kills every worker that takes it: the broker gives it up, its neighbours are handled."""
-    id_ = f"injected-killer-{uuid.uuid4()}"
+    id_ = f"{points.KILLER}-{uuid.uuid4()}"
     chaos.injected.dead[id_] = "delivery_limit"
-
-    async def send() -> None:
-        body = raising(await logged(chaos.plant.broker()))
-        async with publisher(chaos.plant, "billing") as publish:
-            await publish(body, id_)
-
-    asyncio.run(send())
-
-    def is_dead() -> bool:
-        from tests.chaos.invariants import Books
-
-        books = Books(chaos.plant, chaos.load.record, chaos.injected)
-        return id_ in {letter["properties"].get("message_id") for letter in books.dead}
-
-    chaos.plant.until("the killer to be dead", is_dead)
+    asyncio.run(_killer(chaos, id_, successes(chaos)))
+    buried(chaos, "the killer")
     chaos.plant.wait_ready()
+
+
+def successes(chaos: Chaos) -> list[bytes]:
+    """The log's successes of payments, once there is one."""
+    found: list[bytes] = []
+
+    def look() -> bool:
+        found[:] = [body for body in asyncio.run(logged(chaos.plant.broker())) if _is_success(body)]
+        return bool(found)
+
+    chaos.plant.until("a success of a payment in the log", look)
+    return found
+
+
+async def _killer(chaos: Chaos, id_: str, facts: list[bytes]) -> None:
+    """The killer with ten events on either side that were handled before: dead letters if they die with it."""
+    async with publisher(chaos.plant, "billing") as publish:
+        for number in range(20):
+            if number == 10:
+                await publish(raising(facts[0]), id_)
+            body = facts[number % len(facts)]
+            await publish(body, json.loads(body)["id"])
+
+
+def _is_success(body: bytes) -> bool:
+    return bool(json.loads(body)["type"] == "billing.payment.succeeded.v1")
 
 
 # --- Stripe and SMTP --------------------------------------------------------------------------------------------------

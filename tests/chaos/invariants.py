@@ -61,7 +61,7 @@ class Books:
         self.payments = self.rows("billing", "SELECT * FROM payment") if "billing" in plant.only else []
         self.invoices = self.rows("billing", "SELECT * FROM invoice") if "billing" in plant.only else []
         self.ledger = self._ledger()
-        self.dead = list(self._dead_letters())
+        self.dead = list(dead_letters_of(plant))
 
     def rows(self, service: str, sql: str) -> list[Row]:
         """All rows of a query on a service's database."""
@@ -78,13 +78,15 @@ class Books:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
             return [json.loads(body) for (body,) in store.execute("SELECT body FROM objects WHERE kind = ?", (kind,))]
 
-    def _dead_letters(self) -> Iterator[Row]:
-        management, vhost = self.plant.ground.rabbitmq.management, quote(self.plant.vhost, safe="")
-        for service in self.plant.only:
-            path = f"queues/{vhost}/{dead_queue(service)}/get"
-            body = {"count": 100_000, "ackmode": "ack_requeue_true", "encoding": "auto"}
-            for letter in management.call("POST", path, body):
-                yield letter | {"service": service}
+
+def dead_letters_of(plant: Plant) -> Iterator[Row]:
+    """Every dead letter, as it lies; they stay there."""
+    management, vhost = plant.ground.rabbitmq.management, quote(plant.vhost, safe="")
+    for service in plant.only:
+        path = f"queues/{vhost}/{dead_queue(service)}/get"
+        body = {"count": 100_000, "ackmode": "ack_requeue_true", "encoding": "auto"}
+        for letter in management.call("POST", path, body):
+            yield letter | {"service": service}
 
 
 def acknowledged(books: Books) -> Check:
@@ -102,6 +104,13 @@ def acknowledged(books: Books) -> Check:
     told = books.record.acknowledged
     wrong = [f"{what} {id_} is lost" for what, id_ in told if id_ not in there[what]]
     return Check("commands acknowledged and there", len(told), wrong + books.record.unanswered + books.record.broken)
+
+
+def refusals(books: Books) -> Check:
+    """Nobody was refused what they may do: each refusal below 500 has a fault that explains it."""
+    record = books.record
+    wrong = [f"{told} ({n} times)" for told, n in record.unexplained.items()]
+    return Check("refusals that a fault explains", record.refused.total(), wrong)
 
 
 def effects_once(books: Books) -> Check:
@@ -362,7 +371,7 @@ async def _logged(url: str, expected: set[str]) -> list[str]:
 
 
 ALL: tuple[Callable[[Books], Check], ...] = (
-    acknowledged, effects_once, charges, same_books, numbers, receipts, webhooks, outboxes, queues, owners, copies, bills,
+    acknowledged, refusals, effects_once, charges, same_books, numbers, receipts, webhooks, outboxes, queues, owners, copies, bills,
     processed, dead_letters, stream,
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,14 @@ PATIENCE = 150.0
 RESEND_AFTER = 25.0
 """So long somebody waits for an invitation before the merchant sends another: one in doubt is never sent by itself."""
 
+EXPLAINED = {
+    # The link was superseded by a later invitation, or used by a try whose answer was lost.
+    ("acceptance", 410, None),
+    # Reconciliation ended the attempt whose checkout Stripe had never made: the customer presses Pay again.
+    ("pay", 409, "ended"),
+}
+"""(what was asked, status, the problem's own `why`) of the refusals below 500 that faults explain."""
+
 
 @dataclass
 class Record:
@@ -31,6 +40,10 @@ class Record:
     """(what, id) of every command that was answered with success."""
     failed: list[tuple[float, str]] = field(default_factory=list)
     """(when, what) of every request that was not; a command is then repeated with its own key."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """How often which refusal was given: what was asked, status and title."""
+    unexplained: Counter[str] = field(default_factory=Counter)
+    """Those of them that nothing that went wrong explains."""
     unanswered: list[str] = field(default_factory=list)
     """Commands that nobody acknowledged although everything was healed."""
     broken: list[str] = field(default_factory=list)
@@ -40,6 +53,13 @@ class Record:
 
     def tell(self, what: str, id_: str) -> None:
         self.acknowledged.append((what, id_))
+
+    def refuse(self, what: str, refused: ApiError) -> None:
+        """Count a refusal. Faults explain that something is unavailable or unknown (5xx), and what EXPLAINED lists."""
+        told = f"{what}: {refused.status} {refused.problem.get('title')}"
+        self.refused[told] += 1
+        if refused.status < 500 and (what, refused.status, refused.problem.get("why")) not in EXPLAINED:
+            self.unexplained[f"{told} {refused.problem.get('detail')}"] += 1
 
 
 class Customer:
@@ -54,17 +74,17 @@ class Customer:
 
     def insist(self, what: str, call: Callable[[str], Any], fine: tuple[int, ...] = ()) -> Any:
         """Call with one key until it succeeds. A refusal in `fine` ends it with None."""
-        key = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+        key = self._key()
         end = time.monotonic() + PATIENCE
         while True:
             try:
                 return call(key)
             except ApiError as refused:
+                self.record.refuse(what, refused)
                 if refused.status in fine:
                     return None
-                # 404: the read model of the replica that answers may not have heard of it yet.
-                if refused.status < 500 and refused.status not in (401, 404, 409, 429):
-                    raise
+                if refused.status == 409 and refused.problem.get("why") == "ended":
+                    key = self._key()
                 why = f"{what}: {refused}"
             except httpx.HTTPError as cut:
                 why = f"{what}: {cut!r}"
@@ -73,6 +93,9 @@ class Customer:
                 self.record.unanswered.append(why)
                 raise TimeoutError(why)
             time.sleep(self.rng.uniform(0.1, 0.3))
+
+    def _key(self) -> str:
+        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
     def sign_up(self) -> None:
         """The merchant adds and invites; the customer accepts."""
@@ -181,10 +204,14 @@ class Load:
         while self.admin.token is None:
             try:
                 self.admin.sign_in(**ADMIN)
-            except (ApiError, httpx.HTTPError):
+            except ApiError as refused:
+                self.record.refuse("sign-in", refused)
                 if time.monotonic() > end:
                     raise
-                time.sleep(0.2)
+            except httpx.HTTPError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.2)
         self._going.set()
         for thread in self._threads:
             thread.start()

@@ -146,7 +146,8 @@ class Plant:
         self.vhost = f"chaos-{self.mark}"
         self.processes: dict[str, Process] = {}
         self.proxies: dict[str, Proxy] = {}
-        self.ports = {name: free_port() for name in ("balancer", "webhooks", "stripe", "smtp", "mailbox")}
+        self.ports = {name: free_port() for name in ("stripe", "smtp", "mailbox")}
+        self.doors: dict[Service, Balancer] = {name: Balancer(self.ground.loop) for name in ("gateway", "billing")}
         self.stripe_key, self.webhook_secret = f"sk_test_{secrets.token_hex(9)}", f"whsec_{secrets.token_hex(12)}"
         self.secret_key = secrets.token_hex(16)
         self.notes: list[str] = []
@@ -156,7 +157,7 @@ class Plant:
     @property
     def gateway(self) -> str:
         """The address that clients use: the balancer's."""
-        return f"http://127.0.0.1:{self.ports['balancer']}"
+        return f"http://127.0.0.1:{self.doors['gateway'].port}"
 
     @property
     def stripe(self) -> str:
@@ -171,7 +172,7 @@ class Plant:
     @property
     def webhooks(self) -> str:
         """Billing's HTTP door, behind a balancer of its own."""
-        return f"http://127.0.0.1:{self.ports['webhooks']}{WEBHOOK_PATH}"
+        return f"http://127.0.0.1:{self.doors['billing'].port}{WEBHOOK_PATH}"
 
     def database(self, service: str) -> str:
         """The real address of a service's database."""
@@ -200,11 +201,8 @@ class Plant:
             for number in range(1, self.replicas + 1):
                 self._add_service(service, number)
         self._merchant()
-        doors: dict[str, Service] = {"balancer": "gateway", "webhooks": "billing"}
-        self.balancers = [
-            Balancer(self.ground.loop, self.ports[door], [each.port for each in self.replicas_of(behind)])
-            for door, behind in doors.items()
-        ]
+        for service, door in self.doors.items():
+            door.targets = [each.port for each in self.replicas_of(service)]
         self.wait_ready()
 
     def _stand_ins(self) -> None:
@@ -232,7 +230,7 @@ class Plant:
             # The first of each talks through wires that can be cut, the second does not.
             wires = {"DATABASE": self.ground.postgres.port, "AMQP": self.ground.rabbitmq.port}
             for what, target in wires.items():
-                proxy = Proxy(self.ground.loop, free_port(), target)
+                proxy = Proxy(self.ground.loop, target)
                 self.proxies[f"{service} {what.lower()}"] = proxy
                 name = f"PORTAL_{service.upper()}_{what}_URL"
                 environment[name] = environment[name].replace(f":{target}/", f":{proxy.port}/")
@@ -316,7 +314,7 @@ class Plant:
                 process.pidfd = -1
         for proxy in self.proxies.values():
             proxy.close()
-        for balancer in self.balancers:
+        for balancer in self.doors.values():
             balancer.close()
         self.ground.rabbitmq.management.delete_vhost(self.vhost)
 

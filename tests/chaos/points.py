@@ -24,6 +24,9 @@ ARMED = "armed"
 CENSUS = "census"
 """The file that lists every point that any process has passed."""
 
+KILLER = "injected-killer"
+"""How the id of a message begins that kills whoever takes it."""
+
 _under_way: ContextVar[tuple[str, dict[str, int]]] = ContextVar("_under_way", default=("http", {}))
 
 

@@ -8,6 +8,7 @@ $PORTAL_TEST_SABOTAGE switches one safeguard off, $PORTAL_TEST_HASTE=1 shortens 
 import os
 import re
 import runpy
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ def main(service: str) -> None:
     _wrap_database(killer)
     _wrap_witness()
     _wrap_broker(killer)
+    _wrap_killer_message()
     if service == "billing":
         _wrap_stripe(killer)
     if service == "notifications":
@@ -170,6 +172,18 @@ def _wrap_broker(killer: points.Killer) -> None:
     _around(killer, aio_pika.IncomingMessage, "ack", "ack", lambda *_args, **_kwargs: points.current())
 
 
+def _wrap_killer_message() -> None:
+    """Let a message that says so kill whoever takes it, as one that makes a library crash would."""
+    take = listeners.FactListener.take
+
+    async def deadly(self: listeners.FactListener, delivery: deliveries.Delivery) -> None:
+        if delivery.message_id.startswith(points.KILLER):
+            os.kill(os.getpid(), signal.SIGKILL)
+        await take(self, delivery)
+
+    listeners.FactListener.take = deadly  # type: ignore[method-assign]  # as above
+
+
 def _wrap_stripe(killer: points.Killer) -> None:
     import stripe
 
@@ -204,6 +218,8 @@ def _make_haste(service: str) -> None:
         worker = vars(import_module("services.billing.webhooks.worker"))
         worker["_LEASE"] = timedelta(seconds=9)  # a call's 8 s and a little
         worker["_LONGEST_REST"] = timedelta(seconds=4)
+        # After a stored 500: so long its effect may still come, and nobody can pay.
+        vars(import_module("services.billing.stripe_gateway.client"))["_STILL_UNDER_WAY"] = timedelta(seconds=12)
     if service == "notifications":
         vars(import_module("services.notifications.domain"))["PAUSES"] = (timedelta(seconds=1),) * 40
         sending = vars(import_module("services.notifications.schedules"))

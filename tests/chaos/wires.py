@@ -47,15 +47,15 @@ class Proxy:
     `cut("confirm")`: the same with the broker's next confirm. `cut("now")` ends every connection at once.
     """
 
-    def __init__(self, loop: Loop, port: int, target: int) -> None:
+    def __init__(self, loop: Loop, target: int) -> None:
         self._loop = loop
-        self.port = port
         self._target = target
         self._armed: Cut | None = None
         self.cuts = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server = loop.run(asyncio.start_server(self._accept, "127.0.0.1", port))
+        self._server: asyncio.Server = loop.run(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
 
     def cut(self, where: Cut) -> None:
         """Cut once, at the next chance."""
@@ -141,13 +141,13 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 class Balancer:
     """Passes each connection on to the next target that takes it. Only a refused connection is tried elsewhere."""
 
-    def __init__(self, loop: Loop, port: int, targets: list[int]) -> None:
-        self.port = port
-        self._targets = targets
+    def __init__(self, loop: Loop) -> None:
+        self.targets: list[int] = []
         self._next = 0
         self._loop = loop
         self._serving: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server = loop.run(asyncio.start_server(self._accept, "127.0.0.1", port))
+        self._server: asyncio.Server = loop.run(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:
         """Listen no more."""
@@ -160,9 +160,9 @@ class Balancer:
         _hold(self._serving, self._serve(reader, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in self._targets:
+        for _ in self.targets:
             self._next += 1
-            port = self._targets[self._next % len(self._targets)]
+            port = self.targets[self._next % len(self.targets)]
             try:
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
