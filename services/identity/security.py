@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Self
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from contracts.message import NotAccepted
+
 # argon2id, RFC 9106's second recommended choice with one lane: 64 MiB, three passes.
 _MEMORY_KIB = 64 * 1024
 _PASSES = 3
+MOST_IN_LINE = 12
+"""Two seconds of hashing; several times that where the processor is shared, and a question's deadline is ten."""
 
 
 class Passwords:
@@ -20,6 +26,7 @@ class Passwords:
     def __init__(self, *, memory_kib: int = _MEMORY_KIB, passes: int = _PASSES) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         self._turn = asyncio.Lock()
+        self._in_line = 0
         self._nobodys = ""
 
     async def __aenter__(self) -> Self:
@@ -30,14 +37,31 @@ class Passwords:
     async def __aexit__(self, *_: object) -> None:
         self._nobodys = ""
 
+    def refuse_when_full(self) -> None:
+        """Raises NotAccepted when the line is so long that a newcomer's turn may come too late for their deadline.
+
+        To be called before anything is counted: who is told so now is not told in ten seconds that nobody knows.
+        """
+        if self._in_line >= MOST_IN_LINE:
+            raise NotAccepted("Too many people are signing in right now.", retry_after=3)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        self._in_line += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._in_line -= 1
+
     async def hash(self, password: str) -> str:
         """The password's hash with a fresh salt and today's parameters, in PHC format."""
-        async with self._turn:
+        async with self._alone():
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def fits(self, password: str, stored: str | None) -> bool:
         """Whether the password belongs to the stored hash. None, nobody's hash, costs the same time and is never right."""
-        async with self._turn:
+        async with self._alone():
             return await asyncio.to_thread(self._fits, password, stored or self._nobodys) and stored is not None
 
     def outdated(self, stored: str) -> bool:

@@ -38,6 +38,7 @@ async def accept_invitation(work: Work, command: AcceptInvitation, *, passwords:
         person = await check_password(work, passwords, invitation.email or "", command.password)
     else:
         person = _new_person(command, found, work.db.clock.now())
+        passwords.refuse_when_full()
         password_hash = await passwords.hash(command.password)
     async with work.transaction() as tx:
         customer = await customers.lock_customer(tx, invitation.merchant_id, invitation.customer_id)

@@ -35,7 +35,7 @@ async def sign_in(work: Work, question: SignIn, *, passwords: Passwords) -> Sign
 async def check_password(
     work: Work, passwords: Passwords, email: str, password: str, network_address: str = ""
 ) -> Person:
-    """Whose password this is. Raises WrongCredentials, or TooManyAttempts without looking at the password.
+    """Whose password this is. Raises WrongCredentials, or without looking TooManyAttempts or NotAccepted.
 
     The attempt counts as a failure until it has succeeded: a crash in between, or a hundred attempts at once, gain nothing.
     """
@@ -46,6 +46,7 @@ async def check_password(
     attempt = new_id()
     async with work.transaction() as tx:
         await within_limits(tx, buckets)
+        passwords.refuse_when_full()
         await attempts.count_attempt(tx, attempt, list(buckets), tx.now)
     credential = await people.credential_of(work.db, email)
     fits = await passwords.fits(password, credential.password_hash if credential else None)

@@ -1,14 +1,15 @@
 import asyncio
 import logging
+import threading
 from datetime import timedelta
 
 import pytest
 
 from chassis.testing import harness
 from contracts.identity import AcceptInvitation, SignIn, UpdateCustomer, WrongCredentials
-from contracts.message import CustomerId, TooManyAttempts
+from contracts.message import CustomerId, NotAccepted, TooManyAttempts
 from services.identity import app
-from services.identity.security import Passwords
+from services.identity.security import MOST_IN_LINE, Passwords
 from tests.integration.identity.office import PASSWORD, PUBLIC, Office, nothing_kept, token_of
 
 ADMIN = "admin@nordlicht.example"
@@ -73,6 +74,36 @@ async def test_a_hundred_attempts_at_once_are_ten(office: Office) -> None:
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(each) for each in answers].count(WrongCredentials) == 10
     assert [type(each) for each in answers].count(TooManyAttempts) == 90
+
+
+async def test_who_comes_when_the_line_is_full_is_told_so_at_once_and_nothing_is_counted(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = threading.Event()
+    real = Passwords._fits
+
+    def slow(self: Passwords, password: str, stored: str) -> bool:
+        held.wait(10)
+        return real(self, password, stored)
+
+    monkeypatch.setattr(Passwords, "_fits", slow)
+    emails = [f"guess{number}@nordlicht.example" for number in range(MOST_IN_LINE)]
+    waiting = [asyncio.create_task(office.h.ask(SignIn(email=email, password="wrong"))) for email in emails]
+    counted = "SELECT count(*) FROM attempt"
+    try:
+        async with asyncio.timeout(10):
+            while await office.h.db.fetchval(counted) < MOST_IN_LINE:  # noqa: ASYNC110 - a row sets no event
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # from its row to its place in the line
+        with pytest.raises(NotAccepted) as refused:
+            await office.h.ask(SignIn(email=ADMIN, password=PASSWORD))
+        assert refused.value.members == {"retry_after": 3}
+        assert await office.h.db.fetchval(counted) == MOST_IN_LINE
+    finally:
+        held.set()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in answers] == [WrongCredentials] * MOST_IN_LINE
+    assert (await office.h.ask(SignIn(email=ADMIN, password=PASSWORD))).email == ADMIN
 
 
 async def test_a_network_address_may_fail_fifty_times_over_all_accounts(office: Office) -> None:
