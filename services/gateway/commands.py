@@ -18,7 +18,7 @@ from chassis.telemetry import traceparent
 from contracts.identity import Customer, Merchant
 from contracts.message import Actor, Command, EventEnvelope, MerchantId, Question, Reply, State
 from services.gateway import readmodel, security
-from services.gateway.security import Room, current_session
+from services.gateway.security import Place, Room, current_session, give_place_back
 
 log = logging.getLogger("portal.gateway")
 
@@ -68,7 +68,7 @@ async def dispatch(
     runtime = request.app.state.runtime
     cause = await _cause(request, id, public, merchant_id)
     copies = await _known(request, command, cause, known)
-    async with _room(request, command.owner()):
+    with await _room(request, command.owner()):
         reply: Reply[R] = await runtime.rpc.ask(command, cause, id=cause.message_id, known=copies)
     try:
         await _read_own_writes(runtime, cause, reply.changed)
@@ -93,19 +93,21 @@ async def ask(
 ) -> R:
     """Ask a question on behalf of whoever asks. Raises the owner's refusals, NotAccepted, OutcomeUnknown."""
     cause = await _cause(request, None, public, merchant_id)
-    async with _room(request, question.owner()):
+    with await _room(request, question.owner()):
         reply: Reply[R] = await request.app.state.runtime.rpc.ask(question, cause, id=cause.message_id)
     return reply.result
 
 
-def _room(request: Request, owner: str) -> Room:
-    """The places for what may be under way to one owner; entering raises Overloaded when there is none in time.
+async def _room(request: Request, owner: str) -> Place:
+    """A place among what is under way to one owner. Raises Overloaded when there is none in time.
 
-    So few that a busy owner answers all of them long before the deadline: what is too much is refused before it was
-    sent, instead of becoming an outcome that nobody knows. And an owner that is silent holds up no more than these.
+    There are so few that a busy owner answers all of them long before the deadline: what is too much is refused before it
+    was sent, instead of becoming an outcome that nobody knows. And an owner that is silent holds up no more than these.
     """
     rooms: dict[str, Room] = request.app.state.rooms
-    return rooms[owner]
+    place = await rooms[owner].enter()
+    give_place_back(request)
+    return place
 
 
 async def _cause(request: Request, id_: str | None, public: Actor | None, merchant_id: MerchantId | None) -> Cause:

@@ -2,7 +2,7 @@
 
 from contracts.identity import Account
 
-from .admission import PATIENCE, Admission, Overloaded, Room
+from .admission import PATIENCE, Admission, Overloaded, Place, Room, give_place_back
 from .doors import (
     AnyAccount,
     AnySession,
@@ -54,6 +54,7 @@ __all__ = [
     "MemberSession",
     "Overloaded",
     "OwnSession",
+    "Place",
     "Room",
     "SecurityHeaders",
     "Session",
@@ -65,6 +66,7 @@ __all__ = [
     "current_session",
     "end_lost_sessions",
     "forget_dead_sessions",
+    "give_place_back",
     "list_sessions",
     "must_be_contact",
     "must_be_member",

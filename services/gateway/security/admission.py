@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Self
 
 from fastapi import HTTPException, Request
 from prometheus_client import Counter
@@ -22,6 +23,7 @@ PATIENCE = 0.5
 BODY_WITHIN = 10.0
 """Seconds for a request's body to come. Who sends it a byte a minute must not hold a place that long."""
 _SAY_EVERY = 10.0
+_PLACE = "portal.place"
 
 refused = Counter("portal_gateway_refused_total", "Requests refused because too much was under way.", ["of"])
 
@@ -32,6 +34,25 @@ class Overloaded(NotAccepted):
     """More is asked of this process than it can do; `retry_after` in seconds."""
 
     title = "There is more to do right now than we can. Nothing has been changed."
+
+
+class Place:
+    """A place in a room, for a `with` block; given back once, at its end or before."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the place to whoever waits for it."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
 
 
 class Room:
@@ -45,16 +66,13 @@ class Room:
         self._waiting = 0
         self._said = -_SAY_EVERY
 
-    async def __aenter__(self) -> None:
+    async def enter(self) -> Place:
         """Take a place. Raises Overloaded when there is none in time."""
         if self._places.locked():
             await self._wait()
         else:
             await self._places.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        """Give the place to whoever waits."""
-        self._places.release()
+        return Place(self._places.release)
 
     async def _wait(self) -> None:
         if not self._patience or self._waiting >= self.most:
@@ -79,11 +97,17 @@ class Room:
         return Overloaded(retry_after=2)
 
 
+def give_place_back(request: Request) -> None:
+    """Whoever only waits for another service now, and is counted there, is in nobody's way here any more."""
+    place: Place | None = request.scope.get(_PLACE)
+    if place is not None:
+        place.leave()
+
+
 class Admission:
     """ASGI middleware: bounds the requests under way, reading ones, changing ones and event streams apart.
 
-    Apart, so that pages still open while an owner that does not answer holds up all that changes something. Refused is
-    by `refuse`, without a look at the session: what is short may be the database. Stylesheets and scripts, which come
+    Apart, so that pages still open when more is to be changed than can be. Refused is by `refuse`, without a look at the session: what is short may be the database. Stylesheets and scripts, which come
     out of memory, are never refused; health is answered before any of this.
     """
 
@@ -101,13 +125,15 @@ class Admission:
             await self.app(scope, receive, send)
             return
         try:
-            async with room:
-                await self.app(scope, _in_time(receive), send)
-        except Overloaded as overloaded:  # the room's: one from inside has been answered inside
+            place = await room.enter()
+        except Overloaded as overloaded:
             request = Request({**scope, "app": self.app}, receive)
             request.state.session = None
             response = await self._refuse(request, overloaded)
             await response(scope, receive, send)
+            return
+        with place:
+            await self.app({**scope, _PLACE: place}, _in_time(receive), send)
 
     def _room(self, scope: Scope) -> Room | None:
         if scope["type"] != "http" or scope["path"].startswith("/static/"):

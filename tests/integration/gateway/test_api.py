@@ -393,7 +393,7 @@ async def test_too_many_commands_at_once_are_turned_away_at_the_door(world: Worl
     rooms = _application(world).state.rooms
     full = rooms["billing"] = Room("billing", 1)
     async with world.client(token) as browser:
-        async with full:
+        with await full.enter():
             answer = await browser.post(f"/api/v1/customers/{customer.id}/payment-links", json=LINK)
             assert problem(answer, 503)["type"] == "/problems/overloaded"
             assert answer.headers["retry-after"] == "2"
