@@ -9,7 +9,7 @@ CODE := $(wildcard contracts chassis services local tests bench)
 
 .DEFAULT_GOAL := help
 TARGETS := up reset demo test check book
-.PHONY: help up reset demo test check book e2e chaos bench screens
+.PHONY: help up reset demo test check book e2e chaos bench load screens
 
 help_up := Set up what is missing, start everything, stay in the foreground. Ctrl-C stops it and keeps the data.
 up: $(READY)
@@ -62,6 +62,14 @@ help_bench := Measure every figure beside its floor; writes bench/results.json.
 bench: $(READY)
 	@$(BIN)/python -m local.install --tests
 	@$(BIN)/python -m bench
+endif
+
+ifneq ($(wildcard bench/held.py),)
+TARGETS += load
+help_load := Ten minutes of mixed traffic at 70 % of what saturates, then three times that, then the books. SECONDS=60 is shorter.
+load: $(READY)
+	@$(BIN)/python -m local.install --tests
+	@SECONDS=$(SECONDS) SEED=$(SEED) REPLICAS=$(REPLICAS) $(BIN)/python -m bench.held
 endif
 
 ifneq ($(wildcard docs/screens.py),)

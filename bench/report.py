@@ -53,7 +53,7 @@ def page(rows: list[dict[str, Any]], figures: tuple[str, ...]) -> str:
         "",
         _INTRODUCTION,
         "",
-        *(f"- {name}: {value}" for name, value in _machine()),
+        *(f"- {name}: {value}" for name, value in machine()),
         "",
         "| figure | ours | floor | stock | ratio | bar | |",
         "| --- | ---: | ---: | ---: | ---: | --- | --- |",
@@ -85,7 +85,7 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _machine() -> list[tuple[str, str]]:
+def machine() -> list[tuple[str, str]]:
     info = Path("/proc/cpuinfo").read_text()
     model = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "unknown")
     memory = int(Path("/proc/meminfo").read_text().split()[1]) // 1024 // 1024
