@@ -20,6 +20,7 @@ from .message import (
     Line,
     MailFacts,
     MerchantId,
+    NotAllowed,
     PaymentId,
     PaymentMethodId,
     Percent,
@@ -303,6 +304,149 @@ class Payment(State):
     """When it succeeded or failed."""
 
 
+class Interval(Shape):
+    """How often something comes: every `count` units."""
+
+    unit: Literal["day", "week", "month", "year"]
+    """Of what."""
+    count: int = 1
+    """How many of them lie between one and the next."""
+
+
+class Instalment(Shape):
+    """One part of a payment plan. Whether it is paid is its invoice's to say."""
+
+    number: int
+    """From 1."""
+    due_on: date | None = None
+    """Its day; null until the customer accepts, and while the plan is paused without an end."""
+    was_due_on: date | None = None
+    """The day that it had before a pause moved it."""
+    amount: int
+    """In minor units."""
+    status: Literal["planned", "invoiced", "waived"] = "planned"
+    """Whether it has its invoice by now, or never will."""
+
+
+class ChangeWish(Shape):
+    """What a customer asks the merchant for."""
+
+    wish: Literal["pause", "resume", "cancel", "other"]
+    """What they want."""
+    note: str | None = None
+    """In their words."""
+    asked_by: str
+    """Their name."""
+
+
+class PlannedCharge(Shape):
+    """A charge that has not been made yet."""
+
+    on: date
+    """Its day, in the merchant's time zone; it is charged from 09:00."""
+    amount: int
+    """In minor units."""
+    period: Period | None = None
+    """What a recurring one is for."""
+    instalment: int | None = None
+    """Which one of a payment plan."""
+
+
+@noun("billing.subscription", public=True, followed_by=("notifications", "gateway"))
+class Subscription(State):
+    """A repeated charge, or a payment plan. *Past due* is computed by readers: it has an overdue invoice.
+
+    All amounts are minor units of `currency`; those of the lines, the tax and the totals are of one period, or of the whole
+    plan. All days are days in the merchant's time zone.
+    """
+
+    merchant_id: MerchantId
+    customer_id: CustomerId
+    """Who is charged."""
+    kind: Literal["recurring", "payment_plan"]
+    """Without an end of its own, or a total in parts."""
+    status: Literal["pending", "active", "paused", "cancelled", "completed"]
+    """Where it stands; a *pending* one waits for the customer to accept it."""
+    title: str
+    """What it is called: its first line's description."""
+    currency: Currency
+    """ISO 4217."""
+    lines: tuple[LineItem, ...]
+    """What is sold."""
+    tax_inclusive: bool = False
+    """Whether unit prices hold the tax already."""
+    subtotal: int
+    """The lines' sum, in minor units."""
+    tax_lines: tuple[TaxLine, ...] = ()
+    """The tax, rate by rate."""
+    tax: int
+    """The tax in all, in minor units."""
+    total: int
+    """Of one period, or of the whole plan, in minor units."""
+    interval: Interval | None = None
+    """How often it is charged; null for a plan with days of its own."""
+    starts_on: date | None = None
+    """The day it is to begin; null: when it is accepted."""
+    trial_days: int = 0
+    """For so many days nothing is charged."""
+    trial_ends_on: date | None = None
+    """The first day after the trial; null before it is accepted, and when there is none."""
+    ends_after: int | None = None
+    """After so many charges it is completed; null: not counted."""
+    ends_on: date | None = None
+    """No period begins after this day; null: no such day."""
+    instalments: tuple[Instalment, ...] = ()
+    """A plan's parts, in order."""
+    anchor_on: date | None = None
+    """The day that its periods are counted from; null until it is accepted."""
+    current_period: Period | None = None
+    """The period that was charged last."""
+    charges_made: int = 0
+    """How many invoices it has made."""
+    charges_paid: int = 0
+    """How many of them are paid."""
+    next_charge: PlannedCharge | None = None
+    """What comes next; null: nothing, or it is not known before somebody resumes it."""
+    pause_on: date | None = None
+    """The day on which it is going to be paused."""
+    paused_on: date | None = None
+    """Since when it is paused."""
+    resumes_on: date | None = None
+    """The day on which it goes on by itself; null: until somebody resumes it."""
+    cancel_on: date | None = None
+    """The day on which it is going to be cancelled."""
+    cancel_reason: str | None = None
+    """Why, as whoever cancelled it wrote."""
+    cancelled_by: Literal["customer", "merchant", "collection"] | None = None
+    """Who cancelled it; *collection*: the last retry of a charge has failed."""
+    ended_on: date | None = None
+    """When it was cancelled or completed."""
+    allow_customer_cancel: bool = False
+    """Whether the customer may cancel it."""
+    allow_customer_pause: bool = False
+    """Whether the customer may pause it."""
+    minimum_payments: int = 0
+    """So many payments must have been made before the customer may cancel or pause."""
+    after_last_retry: Literal["cancel", "keep"] = "cancel"
+    """What becomes of it when the last retry of a charge has failed."""
+    plan_on_cancel: Literal["owe", "waive", "ask"] = "ask"
+    """What becomes of a cancelled plan's remaining instalments; *ask*: whoever cancels says it."""
+    payment_method_id: PaymentMethodId | None = None
+    """What is charged; null: the customer's default method."""
+    link: PayLink | None = None
+    """The public URL on which it is accepted, where nothing is due yet: with a trial, or a start in the future."""
+    first_invoice_id: InvoiceId | None = None
+    """The invoice whose payment accepts it, where it begins at once."""
+    memo: str | None = None
+    """What the merchant writes to the customer, on each of its invoices."""
+    created_at: AwareDatetime
+    """When it was made."""
+    accepted_at: AwareDatetime | None = None
+    """When the customer accepted it."""
+    ended_at: AwareDatetime | None = None
+    """When it was cancelled or completed."""
+
+
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
@@ -383,6 +527,68 @@ class PaymentChanged(Event[Payment]):
     """An attempt moved on without ending: processing, needs action, unknown, declined once."""
 
 
+@event("billing.subscription.created.v1")
+class SubscriptionCreated(Event[Subscription]):
+    """A member made it. It waits for the customer to accept it."""
+
+
+@event("billing.subscription.link_email_requested.v1")
+class SubscriptionLinkEmailRequested(Event[Subscription]):
+    """A member asked that the customer be mailed the link on which it is accepted."""
+
+
+@event("billing.subscription.accepted.v1")
+class SubscriptionAccepted(Event[Subscription]):
+    """The customer accepted it: its first invoice is paid, or a payment method was given. It is active."""
+
+
+@event("billing.subscription.changed.v1")
+class SubscriptionChanged(Event[Subscription]):
+    """It changed without getting another state: a charge of it was paid, say."""
+
+
+@event("billing.subscription.pause_planned.v1")
+class SubscriptionPausePlanned(Event[Subscription]):
+    """It is going to be paused on `pause_on`."""
+
+
+@event("billing.subscription.paused.v1")
+class SubscriptionPaused(Event[Subscription]):
+    """It is paused: nothing new is charged, what is open stays open."""
+
+
+@event("billing.subscription.resumed.v1")
+class SubscriptionResumed(Event[Subscription]):
+    """It goes on, or is not going to be paused after all."""
+
+
+@event("billing.subscription.cancel_planned.v1")
+class SubscriptionCancelPlanned(Event[Subscription]):
+    """It is going to be cancelled on `cancel_on`; until then that can be undone."""
+
+
+@event("billing.subscription.cancel_undone.v1")
+class SubscriptionCancelUndone(Event[Subscription]):
+    """It is not going to be cancelled after all."""
+
+
+@event("billing.subscription.cancelled.v1")
+class SubscriptionCancelled(Event[Subscription]):
+    """It has ended before its time. What is open stays open."""
+
+
+@event("billing.subscription.completed.v1")
+class SubscriptionCompleted(Event[Subscription]):
+    """It has ended as it was to: its last charge was made."""
+
+
+@event("billing.subscription.change_requested.v1")
+class SubscriptionChangeRequested(Event[Subscription]):
+    """A customer asks the merchant for a change that they may not make themselves."""
+
+    wish: ChangeWish
+
+
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
@@ -425,6 +631,19 @@ class PaymentsUnavailable(Problem):
 
     status = 503
     title = "Payments cannot be taken right now. Nothing has been charged."
+
+
+class SubscriptionNotChangeable(Problem):
+    """It does not stand so that this could be done. Member `why`: the reason's code."""
+
+    status = 409
+    title = "This subscription cannot be changed in this way now."
+
+
+class ChangeNotPermitted(NotAllowed):
+    """The customer's own, but the merchant has not permitted it. Members `why`: the reason's code, `ask`: always true."""
+
+    title = "You may not change this yourself. Ask the merchant."
 
 
 # --- commands and questions -----------------------------------------------------------------------------------------
@@ -509,6 +728,168 @@ class StartInvoicePayment(Command[CheckoutStarted]):
     return_path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9_\-/.?=&]*$", max_length=500)]
 
 
+class NewInterval(Strict):
+    """How often; at most three years apart."""
+
+    unit: Literal["day", "week", "month", "year"]
+    count: int = 1
+
+
+class NewEnd(Strict):
+    """When it ends: one of the two."""
+
+    after: int | None = None
+    """After so many payments."""
+    on: date | None = None
+    """No period begins after this day."""
+
+
+class NewInstalment(Strict):
+    """One custom instalment. Only the first may go without a day, which means the day of acceptance."""
+
+    due_on: date | None = None
+    amount: Amount
+
+
+@command("billing.create_subscription.v1")
+class CreateSubscription(Command[Subscription]):
+    """Make a subscription or a payment plan; it waits for the customer to accept it.
+
+    Where it begins at once, its first invoice is opened (`first_invoice_id`) and paying that accepts it; with a trial or a
+    start in the future nothing is due, and it has a link of its own. *recurring* needs an `interval`; *payment_plan* either
+    `instalments`, or an `instalment_count` with an `interval`. `lines` are of one period, or of the whole plan. What is null
+    is as the merchant's defaults say.
+    Refusals: InvalidInput, NotFound (customer), NotAllowed.
+    """
+
+    customer_id: CustomerId
+    kind: Literal["recurring", "payment_plan"]
+    currency: Currency
+    lines: Annotated[tuple[NewLine, ...], Field(min_length=1, max_length=200)]
+    tax_inclusive: bool | None = None
+    memo: Text | None = None
+    interval: NewInterval | None = None
+    starts_on: date | None = None
+    trial_days: int = 0
+    ends: NewEnd | None = None
+    instalment_count: int | None = None
+    instalments: Annotated[tuple[NewInstalment, ...], Field(max_length=200)] | None = None
+    allow_customer_cancel: bool | None = None
+    allow_customer_pause: bool | None = None
+    minimum_payments: int | None = None
+    after_last_retry: Literal["cancel", "keep"] | None = None
+    plan_on_cancel: Literal["owe", "waive", "ask"] | None = None
+    link_expires_at: AwareDatetime | None = None
+    send_email: bool = False
+
+
+@command("billing.send_subscription_link.v1")
+class SendSubscriptionLink(Command[Subscription]):
+    """Mail the link on which a pending subscription is accepted (again). Refusals: NotFound, SubscriptionNotChangeable."""
+
+    subscription_id: SubscriptionId
+
+
+@command("billing.pause_subscription.v1")
+class PauseSubscription(Command[Subscription]):
+    """Pause it now or from the end of what is charged, until a day or until it is resumed.
+
+    A pause skips a subscription's charges and moves a plan's instalments. Members (admin, manager) may, and the customer's
+    owner and billing contacts where it allows that.
+    Refusals: SubscriptionNotChangeable, ChangeNotPermitted, InvalidInput (`until`), NotAllowed, NotFound.
+    """
+
+    subscription_id: SubscriptionId
+    until: date | None = None
+    """The first day after the pause."""
+    when: Literal["now", "period_end"] = "now"
+
+
+@command("billing.resume_subscription.v1")
+class ResumeSubscription(Command[Subscription]):
+    """End its pause, or take a planned one back. Who may, and refusals: as for PauseSubscription."""
+
+    subscription_id: SubscriptionId
+
+
+@command("billing.cancel_subscription.v1")
+class CancelSubscription(Command[Subscription]):
+    """Cancel it now or at the end of what is charged. Invoices that are open stay open.
+
+    `rest` says what becomes of a plan's remaining instalments, where its `plan_on_cancel` is *ask*: *owe* is one last charge
+    of their sum. A pending one is cancelled by members alone, its first invoice is voided.
+    Refusals: SubscriptionNotChangeable, ChangeNotPermitted, InvalidInput (`rest`), Conflict, NotAllowed, NotFound.
+    """
+
+    subscription_id: SubscriptionId
+    when: Literal["now", "period_end"] = "now"
+    rest: Literal["owe", "waive"] | None = None
+    reason: Annotated[Text, Field(max_length=500)] | None = None
+
+
+@command("billing.undo_cancel_subscription.v1")
+class UndoCancelSubscription(Command[Subscription]):
+    """Take a planned cancellation back. Who may, and refusals: as for PauseSubscription."""
+
+    subscription_id: SubscriptionId
+
+
+@command("billing.ask_about_subscription.v1")
+class AskAboutSubscription(Command[Subscription]):
+    """Ask the merchant for a change. The actor is a contact of its customer. Refusals: NotAllowed, NotFound."""
+
+    subscription_id: SubscriptionId
+    wish: Literal["pause", "resume", "cancel", "other"]
+    note: Annotated[Text, Field(max_length=1000)] | None = None
+
+
+class MovedCharge(Shape):
+    """An instalment on another day."""
+
+    old: PlannedCharge
+    new: PlannedCharge | None = None
+    """Null: not before somebody resumes the plan."""
+
+
+class SubscriptionPreview(Shape):
+    """What an action would change. The lists are empty when it may not be done."""
+
+    allowed: bool
+    why_not: str | None = None
+    """The reason's code, such as *minimum-term*."""
+    reason: str | None = None
+    """The same as an English sentence."""
+    ask: bool = False
+    """The merchant may be asked for it."""
+    disappear: tuple[PlannedCharge, ...] = ()
+    """Charges that would not come."""
+    move: tuple[MovedCharge, ...] = ()
+    """Instalments that would come on another day."""
+    come: tuple[PlannedCharge, ...] = ()
+    """Charges that would come in addition."""
+    effective_on: date | None = None
+    """The day on which it would take place."""
+    status: Literal["pending", "active", "paused", "cancelled", "completed"]
+    """How it would stand afterwards."""
+    next_charge: PlannedCharge | None = None
+    """What would come next."""
+    rest_amount: int = 0
+    """What is left of a payment plan on that day, in minor units."""
+    rest_needed: bool = False
+    """Whoever cancels this plan has to say what becomes of the rest; the lists show *owe*."""
+
+
+@question("billing.preview_subscription.v1")
+class PreviewSubscription(Question[SubscriptionPreview]):
+    """What an action of the actor would change; exactly that happens when it is then done. Refusals: NotFound, InvalidInput."""
+
+    subscription_id: SubscriptionId
+    action: Literal["pause", "resume", "cancel", "undo_cancel"]
+    until: date | None = None
+    when: Literal["now", "period_end"] = "now"
+    rest: Literal["owe", "waive"] | None = None
+
+
 @question("billing.pay_link.v1")
 class PayLinkUrl(Question[MailFacts]):
     """The secret path of an open invoice's public page, for a member who copies it. Refusals: NotFound, PayLinkNotUsable."""
@@ -551,5 +932,5 @@ class BillingMailFacts(Question[MailFacts]):
 class RepublishBilling(Question[Republished]):
     """Send every current row of a noun to the asker's own queue."""
 
-    noun: Literal["invoice", "payment"]
+    noun: Literal["invoice", "payment", "subscription"]
     to: Service

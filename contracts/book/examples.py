@@ -49,6 +49,13 @@ _PAID = {
     "closed_at": NOON,
 }
 
+_UNACCEPTED: dict[str, Any] = dict.fromkeys(("anchor_on", "current_period", "next_charge", "accepted_at")) | {
+    "status": "pending",
+    "charges_made": 0,
+    "charges_paid": 0,
+}
+_ENDED: dict[str, Any] = {"next_charge": None, "ended_on": "2026-04-02", "ended_at": "2026-04-02T07:00:00Z"}
+
 STATES: dict[str, dict[str, Any]] = {
     "identity.merchant": {
         "name": "Nordlicht Studio",
@@ -109,6 +116,30 @@ STATES: dict[str, dict[str, Any]] = {
         "currency": "EUR",
         "created_at": "2026-03-02T12:02:00Z",
     },
+    "billing.subscription": {
+        "kind": "recurring",
+        "status": "active",
+        "title": "Website care",
+        "currency": "EUR",
+        "lines": [{**_LINE, "description": "Website care"}],
+        "subtotal": 20000,
+        "tax_lines": [{"rate": "19", "base": 20000, "amount": 3800}],
+        "tax": 3800,
+        "total": 23800,
+        "interval": {"unit": "month", "count": 1},
+        "anchor_on": "2026-03-02",
+        "current_period": {"starts_on": "2026-03-02", "ends_on": "2026-04-01"},
+        "charges_made": 1,
+        "charges_paid": 1,
+        "next_charge": {
+            "on": "2026-04-02",
+            "amount": 23800,
+            "period": {"starts_on": "2026-04-02", "ends_on": "2026-05-01"},
+        },
+        "first_invoice_id": fixed_id("invoice"),
+        "created_at": MORNING,
+        "accepted_at": NOON,
+    },
     "notifications.mail": {
         "template": "payment_link",
         "subject_kind": "invoice",
@@ -159,6 +190,18 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "billing.payment.failed.v1": {"status": "failed", "decline": _DECLINE, "settled_at": NOON},
     "billing.payment.changed.v1": {"status": "processing"},
+    "billing.subscription.created.v1": _UNACCEPTED,
+    "billing.subscription.link_email_requested.v1": _UNACCEPTED
+    | {"first_invoice_id": None, "trial_days": 14, "link": {"token_sha256": "0f" * 32}},
+    "billing.subscription.pause_planned.v1": {"pause_on": "2026-04-02", "resumes_on": "2026-06-01"},
+    "billing.subscription.paused.v1": {"status": "paused", "paused_on": "2026-03-10", "next_charge": None},
+    "billing.subscription.cancel_planned.v1": {
+        "cancel_on": "2026-04-02",
+        "cancelled_by": "customer",
+        "next_charge": None,
+    },
+    "billing.subscription.cancelled.v1": _ENDED | {"status": "cancelled", "cancelled_by": "customer"},
+    "billing.subscription.completed.v1": _ENDED | {"status": "completed", "ends_after": 1},
     "notifications.mail.accepted.v1": {"status": "accepted", "settled_at": NOON},
     "notifications.mail.failed.v1": {"status": "failed", "reason": "550 No such user here", "settled_at": NOON},
     "notifications.mail.dropped.v1": {"status": "dropped", "reason": "The invoice is paid.", "settled_at": NOON},
@@ -170,6 +213,9 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 FURTHER_DATA: dict[str, dict[str, Any]] = {
+    "billing.subscription.change_requested.v1": {
+        "wish": {"wish": "pause", "note": "I am away in May.", "asked_by": "Ada Lovelace"}
+    },
     "billing.payment.succeeded.v1": {
         "invoice": {"id": fixed_id("invoice"), **_OWNERS_OF, **STATES["billing.invoice"], **_PAID}
     },

@@ -3,13 +3,14 @@ from functools import partial
 from pathlib import Path
 
 from chassis.service import COPY, Schedule, Service
-from contracts.billing import Invoice, Payment
+from contracts.billing import Invoice, Payment, Subscription
 from contracts.identity import Customer, Logo, Merchant
 from services.billing import schedules, webhooks
-from services.billing.handlers import closing, invoices, paying, questions
+from services.billing.handlers import closing, ending, invoices, paying, questions, subscribing, subscriptions
 from services.billing.settings import Settings
 from services.billing.store.invoices import every_invoice
 from services.billing.store.payments import every_payment
+from services.billing.store.subscriptions import every_subscription
 from services.billing.stripe_gateway import StripeGateway
 
 
@@ -23,12 +24,15 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
         migrations=Path(__file__).parent / "migrations",
         commands=(
             invoices.commands(settings.secret_key)
+            | subscribing.commands(settings.secret_key)
+            | subscriptions.COMMANDS
+            | ending.commands(stripe, settings)
             | closing.commands(stripe, settings)
             | paying.commands(stripe, settings)
         ),
-        questions=questions.answers(settings.secret_key),
+        questions=questions.answers(settings.secret_key) | subscriptions.ANSWERS,
         follows={Merchant: COPY, Logo: COPY, Customer: COPY},
-        nouns={Invoice: every_invoice, Payment: every_payment},
+        nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription},
         schedules=[
             Schedule("billing.reconcile", timedelta(minutes=5), partial(schedules.reconcile, stripe=stripe)),
             Schedule("billing.prune_webhooks", timedelta(hours=6), schedules.prune_webhooks),

@@ -17,6 +17,7 @@ from contracts.billing import (
     LinkEmailRequested,
     OpenInvoice,
     Party,
+    PayLink,
     SendPaymentLink,
     TaxLine,
 )
@@ -101,7 +102,7 @@ async def _opened(tx: Tx, invoice: Invoice, customer: Customer, secret_key: str,
         tax_ids=customer.tax_ids,
     )
     token = pay_link_token(secret_key, InvoiceId(invoice.id), await invoices.link_generation(tx, InvoiceId(invoice.id)))
-    opened = await books.invoice_opened(tx, invoice, seller, buyer, digest(token))
+    opened = await books.invoice_opened(tx, invoice, seller, buyer, PayLink(token_sha256=digest(token)))
     return await books.tell_invoice(tx, LinkEmailRequested, opened) if send_email else opened
 
 

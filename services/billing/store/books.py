@@ -30,7 +30,7 @@ from contracts.billing import (
 )
 from contracts.message import Event, InvoiceId, PaymentId
 from services.billing.domain.settlement import AlreadyPaid, PartPaid, Settled
-from services.billing.store import invoices, payments
+from services.billing.store import agreements, invoices, payments
 from services.billing.store.payments import Attempt
 
 CLOSE_CHANNEL = "close_checkout"
@@ -52,18 +52,19 @@ async def _tell_payment(
     return changed
 
 
-async def invoice_opened(tx: Tx, invoice: Invoice, seller: Party, buyer: Party, token_sha256: str) -> Invoice:
+async def invoice_opened(tx: Tx, invoice: Invoice, seller: Party, buyer: Party, link: PayLink) -> Invoice:
     """A draft gets its number, its parties and its link."""
-    frozen = invoice.model_copy(
-        update={"seller": seller, "buyer": buyer, "link": PayLink(token_sha256=token_sha256), "opened_at": tx.now}
-    )
+    frozen = invoice.model_copy(update={"seller": seller, "buyer": buyer, "link": link, "opened_at": tx.now})
     number = await invoices.next_number(tx, invoice.merchant_id, "invoice")
     return await tell_invoice(tx, InvoiceOpened, frozen, status="open", number=f"INV-{number}")
 
 
-async def invoice_closed(tx: Tx, invoice: Invoice, event: type[InvoiceVoided | InvoiceGivenUp]) -> Invoice:
-    """A member withdrew it, or gave it up."""
+async def invoice_closed(
+    tx: Tx, invoice: Invoice, event: type[InvoiceVoided | InvoiceGivenUp], reason: str | None = None
+) -> Invoice:
+    """A member withdrew it, or gave it up. `reason` is for the subscription that it was to begin."""
     status = "void" if event is InvoiceVoided else "uncollectible"
+    await agreements.invoice_withdrawn(tx, invoice, reason)
     return await tell_invoice(tx, event, invoice, status=status, closed_at=tx.now)
 
 
@@ -148,7 +149,8 @@ async def payment_succeeded(
             "receipts": (*after.receipts, receipt),
         }
         if isinstance(outcome, Settled):
-            changes |= {"status": "paid", "paid_at": outcome.paid_at, "closed_at": None}
+            period = await agreements.invoice_paid(tx, invoice) or invoice.period
+            changes |= {"status": "paid", "paid_at": outcome.paid_at, "closed_at": None, "period": period}
         event = InvoicePaid if isinstance(outcome, Settled) else InvoicePartPaid
         after = await tell_invoice(tx, event, after, **changes)
     saved = replace(attempt, payment=payment, close_requested=False)

@@ -220,6 +220,12 @@ class Shop:
         assert found is not None
         return found
 
+    async def invoice_of(self, invoice_id: InvoiceId) -> Invoice:
+        """The invoice of this id as it is now."""
+        found = await invoices.invoice(self.h.db, self.merchant_id, invoice_id)
+        assert found is not None
+        return found
+
     async def payment(self, started: CheckoutStarted) -> Payment:
         """The payment as it is now."""
         found = await payments.attempt(self.h.db, self.merchant_id, PaymentId(started.payment_id))

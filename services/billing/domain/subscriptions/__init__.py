@@ -54,6 +54,7 @@ from services.billing.domain.subscriptions.terms import (
     When,
     terms_problems,
 )
+from services.billing.domain.subscriptions.turning import turns_on
 
 __all__ = [
     "Action",
@@ -83,6 +84,7 @@ __all__ = [
     "terms_problems",
     "turn",
     "turned",
+    "turns_on",
     "undo_cancel",
     "upcoming",
     "why_not",

@@ -1,0 +1,249 @@
+"""Making subscriptions and payment plans."""
+
+from datetime import date
+from decimal import Decimal
+from functools import partial
+
+from pydantic import JsonValue
+
+from chassis.database import Tx
+from chassis.ids import new_id
+from chassis.requests import Commands
+from chassis.tokens import derive, digest
+from contracts.billing import (
+    CreateSubscription,
+    Instalment,
+    Interval,
+    LineItem,
+    LinkEmailRequested,
+    PayLink,
+    SendSubscriptionLink,
+    Subscription,
+    SubscriptionCreated,
+    SubscriptionLinkEmailRequested,
+    SubscriptionNotChangeable,
+    TaxLine,
+)
+from contracts.identity import Customer
+from contracts.message import CustomerId, FieldError, InvalidInput, InvoiceId, NotAccepted, NotFound, SubscriptionId
+from services.billing.domain import periods, plans
+from services.billing.domain.invoices import invoice_problems, line_problems
+from services.billing.domain.lines import Line, Totals, totals
+from services.billing.domain.periods import local_day
+from services.billing.domain.subscriptions import Standing, Terms, accept, due, terms_problems
+from services.billing.handlers.access import require_role
+from services.billing.store import agreements, books, charging, copies, subscriptions
+from services.billing.store.subscriptions import Kept
+
+_SELLERS = ("admin", "manager", "sales")
+
+
+async def create_subscription(tx: Tx, command: CreateSubscription, *, secret_key: str) -> Subscription:
+    """Make it, with its first invoice where something is due at once, else with a link to accept it on."""
+    require_role(tx.cause.actor, *_SELLERS)
+    customer = await _billable_customer(tx, command.customer_id)
+    merchant = await copies.merchant(tx, tx.merchant)
+    if merchant is None:
+        raise NotAccepted("We do not know this merchant yet. Please try again in a moment.")
+    today = local_day(tx.now, merchant.time_zone)
+    state = _agreed(tx, command, customer, today)
+    kept = Kept(state, Standing())
+    await subscriptions.insert_subscription(tx, kept)
+    terms = agreements.terms_of(state)
+    first = due(terms, accept(terms, Standing(), today), today)
+    if first is None:
+        token = subscription_token(secret_key, SubscriptionId(state.id), 1)
+        link = PayLink(token_sha256=digest(token), expires_at=command.link_expires_at)
+        kept = agreements.shown(kept, kept.standing, link=link)
+        kept = await agreements.tell(tx, kept, SubscriptionCreated, merchant.time_zone)
+        if command.send_email:
+            kept = await agreements.tell(tx, kept, SubscriptionLinkEmailRequested, merchant.time_zone)
+        return kept.state
+    invoice = await charging.make_invoice(tx, kept, first, merchant, customer, secret_key)
+    assert invoice is not None, "A new subscription has no invoice yet."
+    kept = agreements.shown(kept, kept.standing, first_invoice_id=InvoiceId(invoice.id))
+    kept = await agreements.tell(tx, kept, SubscriptionCreated, merchant.time_zone)
+    if command.send_email:
+        await books.tell_invoice(tx, LinkEmailRequested, invoice)
+    return kept.state
+
+
+async def send_subscription_link(tx: Tx, command: SendSubscriptionLink) -> Subscription:
+    """Mail the link on which a pending subscription is accepted, or that of its first invoice."""
+    require_role(tx.cause.actor, *_SELLERS)
+    kept = await subscriptions.lock_subscription(tx, tx.merchant, command.subscription_id)
+    if kept is None:
+        raise NotFound
+    if kept.standing.status != "pending":
+        raise SubscriptionNotChangeable("It is accepted already, or over.", why="not-pending")
+    if (await _billable_customer(tx, kept.state.customer_id)).email is None:
+        raise InvalidInput(errors=(_error("send_email", "no-email-address", "This customer has no e-mail address."),))
+    if kept.state.first_invoice_id is None:
+        return (await agreements.tell(tx, kept, SubscriptionLinkEmailRequested, "UTC")).state
+    raise SubscriptionNotChangeable("Send the payment link of its first invoice.", why="send-the-invoice")
+
+
+def subscription_token(secret_key: str, subscription_id: SubscriptionId, generation: int) -> str:
+    """The secret in the public URL on which a subscription is accepted."""
+    return derive(secret_key, "subscription_link", subscription_id, generation)
+
+
+async def _billable_customer(tx: Tx, customer_id: CustomerId) -> Customer:
+    customer = await copies.customer(tx, tx.merchant, customer_id)
+    if customer is None or customer.archived:
+        raise NotFound("There is no such customer.")
+    return customer
+
+
+def _agreed(tx: Tx, command: CreateSubscription, customer: Customer, today: date) -> Subscription:
+    """What a command asks for, as a subscription. Raises InvalidInput, naming every field that is wrong."""
+    lines = [
+        Line(line.description, line.quantity, line.unit_amount, line.discount_percent, line.tax_rate)
+        for line in command.lines
+    ]
+    sums = totals(lines, tax_inclusive=bool(command.tax_inclusive))
+    problems = line_problems(lines) + _money_problems(command, sums, today) + _shape_problems(command)
+    if command.send_email and customer.email is None:
+        problems.append(_error("send_email", "no-email-address", "This customer has no e-mail address."))
+    if command.link_expires_at is not None and command.link_expires_at <= tx.now:
+        problems.append(_error("link_expires_at", "link-end-past", "The payment link must end in the future."))
+    _refuse(problems)
+    terms = _terms(command, sums)
+    _refuse(terms_problems(terms, today))
+    return _state(tx, command, lines, sums, terms)
+
+
+def _refuse(problems: list[FieldError]) -> None:
+    if problems:
+        raise InvalidInput(problems[0].message if len(problems) == 1 else "", errors=tuple(problems))
+
+
+def _money_problems(command: CreateSubscription, sums: Totals, today: date) -> list[FieldError]:
+    found = invoice_problems(command.currency, sums, today, today)
+    # A plan's total is never charged in one piece: how much a card can be charged is asked of each instalment.
+    return [each for each in found if command.kind == "recurring" or each.code != "total-too-large"]
+
+
+def _shape_problems(command: CreateSubscription) -> list[FieldError]:
+    """What does not belong to this kind, or is missing."""
+    found = []
+    plan = command.kind == "payment_plan"
+    ends = command.ends is not None and (command.ends.after is not None or command.ends.on is not None)
+    if command.ends is not None and command.ends.after is not None and command.ends.on is not None:
+        found.append(_error("ends", "two-ends", "It ends after a number of payments or on a date, not both."))
+    foreign = (
+        ("ends", ends and plan),
+        ("trial_days", command.trial_days != 0 and plan),
+        ("instalments", command.instalments is not None and not plan),
+        ("instalment_count", command.instalment_count is not None and not plan),
+        ("instalment_count", command.instalment_count is not None and command.instalments is not None),
+        ("interval", command.interval is not None and command.instalments is not None),
+    )
+    found += [
+        _error(field, "does-not-belong", "This does not go together with the rest.")
+        for field in dict.fromkeys(field for field, wrong in foreign if wrong)
+    ]
+    if plan and command.instalments is None:
+        found += _equal_problems(command)
+    return found
+
+
+def _equal_problems(command: CreateSubscription) -> list[FieldError]:
+    count = command.instalment_count
+    if count is None:
+        return [_error("instalments", "instalments-missing", "A payment plan needs instalments.")]
+    if not 1 <= count <= plans.MOST_INSTALMENTS:
+        message = f"There must be between 1 and {plans.MOST_INSTALMENTS} instalments."
+        return [_error("instalment_count", "instalments-out-of-range", message, most=str(plans.MOST_INSTALMENTS))]
+    if command.interval is None and count > 1:
+        return [_error("interval", "interval-missing", "Equal instalments need an interval.")]
+    return []
+
+
+def _terms(command: CreateSubscription, sums: Totals) -> Terms:
+    every = command.interval
+    if command.kind == "recurring":
+        instalments: tuple[plans.Instalment, ...] = ()
+    elif command.instalments is not None:
+        instalments = tuple(
+            plans.Instalment(n, each.due_on, each.amount) for n, each in enumerate(command.instalments, 1)
+        )
+    else:
+        instalments = plans.equal_instalments(command.currency, sums.total, command.instalment_count or 1)
+    return Terms(
+        kind=command.kind,
+        currency=command.currency,
+        amount=sums.total,
+        interval=periods.Interval(every.unit, every.count) if every else None,
+        starts_on=command.starts_on,
+        trial_days=command.trial_days,
+        ends_after=command.ends.after if command.ends else None,
+        ends_on=command.ends.on if command.ends else None,
+        instalments=instalments,
+        minimum_payments=command.minimum_payments or 0,
+        allow_customer_cancel=bool(command.allow_customer_cancel),
+        allow_customer_pause=bool(command.allow_customer_pause),
+        plan_on_cancel=command.plan_on_cancel or "ask",
+        after_last_retry=command.after_last_retry or "cancel",
+    )
+
+
+def _state(tx: Tx, command: CreateSubscription, lines: list[Line], sums: Totals, terms: Terms) -> Subscription:
+    return Subscription(
+        id=new_id(),
+        merchant_id=tx.merchant,
+        customer_id=command.customer_id,
+        kind=command.kind,
+        status="pending",
+        title=lines[0].description,
+        currency=command.currency,
+        lines=tuple(_item(line, amount) for line, amount in zip(lines, sums.amounts, strict=True)),
+        tax_inclusive=bool(command.tax_inclusive),
+        subtotal=sums.subtotal,
+        tax_lines=tuple(TaxLine(rate=_plain(each.rate), base=each.base, amount=each.amount) for each in sums.rates),
+        tax=sums.tax,
+        total=sums.total,
+        interval=Interval(unit=terms.interval.unit, count=terms.interval.count) if terms.interval else None,
+        starts_on=terms.starts_on,
+        trial_days=terms.trial_days,
+        ends_after=terms.ends_after,
+        ends_on=terms.ends_on,
+        instalments=tuple(
+            Instalment(number=each.number, due_on=each.due_on, amount=each.amount) for each in terms.instalments
+        ),
+        allow_customer_cancel=terms.allow_customer_cancel,
+        allow_customer_pause=terms.allow_customer_pause,
+        minimum_payments=terms.minimum_payments,
+        after_last_retry=terms.after_last_retry,
+        plan_on_cancel=terms.plan_on_cancel,
+        memo=command.memo,
+        created_at=tx.now,
+    )
+
+
+def _item(line: Line, amount: int) -> LineItem:
+    return LineItem(
+        description=line.description,
+        quantity=_plain(line.quantity),
+        unit_amount=line.unit_amount,
+        discount_percent=_plain(line.discount_percent),
+        tax_rate=_plain(line.tax_rate),
+        amount=amount,
+    )
+
+
+def _plain(number: Decimal) -> Decimal:
+    """`19.00` and `1.9E+1` are both 19: one way to write a number, so that states compare."""
+    return Decimal(f"{number.normalize():f}")
+
+
+def _error(field: str, code: str, message: str, **values: JsonValue) -> FieldError:
+    return FieldError(field=field, message=message, code=code, values=values)
+
+
+def commands(secret_key: str) -> Commands:
+    """Which function answers which command. Links are derived from `secret_key`."""
+    return {
+        CreateSubscription: partial(create_subscription, secret_key=secret_key),
+        SendSubscriptionLink: send_subscription_link,
+    }

@@ -1,0 +1,126 @@
+"""The SQL of subscriptions and payment plans."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from chassis.database import Database, Row, Tx
+from chassis.republish import CurrentRow
+from contracts.billing import Subscription
+from contracts.message import MerchantId, SubscriptionId
+from services.billing.domain.subscriptions import Standing
+from services.billing.store.copies import Reader
+
+_STANDING = TypeAdapter(Standing)
+_ALL = "state, standing, link_generation"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A subscription as others see it, and how it stands in the domain's own words."""
+
+    state: Subscription
+    standing: Standing
+    link_generation: int = 1
+
+
+def _kept(row: Row | None) -> Kept | None:
+    if row is None:
+        return None
+    standing = _STANDING.validate_json(row["standing"])
+    return Kept(Subscription.model_validate_json(row["state"]), standing, row["link_generation"])
+
+
+async def insert_subscription(tx: Tx, kept: Kept) -> None:
+    """Save a new one, at sequence 0: the first announcement makes it 1."""
+    state = kept.state
+    await tx.execute(
+        """
+        INSERT INTO subscription (id, merchant_id, customer_id, sequence, kind, status, state, standing, created_at)
+        VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8)
+        """,
+        state.id,
+        state.merchant_id,
+        state.customer_id,
+        state.kind,
+        state.status,
+        state.model_dump_json(),
+        _STANDING.dump_json(kept.standing).decode(),
+        state.created_at,
+    )
+
+
+async def save_subscription(tx: Tx, kept: Kept, next_turn_at: datetime | None) -> int:
+    """Write everything that may change. Returns its new sequence: announce with it, once."""
+    state = kept.state
+    sequence: int = await tx.fetchval(
+        """
+        UPDATE subscription
+        SET status = $3, state = $4, standing = $5, link_token_sha256 = $6, payment_method_id = $7, next_turn_at = $8,
+            sequence = sequence + 1
+        WHERE merchant_id = $1 AND id = $2
+        RETURNING sequence
+        """,
+        state.merchant_id,
+        state.id,
+        state.status,
+        state.model_dump_json(),
+        _STANDING.dump_json(kept.standing).decode(),
+        state.link.token_sha256 if state.link else None,
+        state.payment_method_id,
+        next_turn_at,
+    )
+    return sequence
+
+
+async def lock_subscription(tx: Tx, merchant_id: MerchantId, subscription_id: SubscriptionId) -> Kept | None:
+    """A merchant's subscription, locked until the transaction ends."""
+    row = await tx.fetchrow(
+        f"SELECT {_ALL} FROM subscription WHERE merchant_id = $1 AND id = $2 FOR UPDATE",  # noqa: S608 - a constant
+        merchant_id,
+        subscription_id,
+    )
+    return _kept(row)
+
+
+async def subscription(db: Reader, merchant_id: MerchantId, subscription_id: SubscriptionId) -> Kept | None:
+    """A merchant's subscription, to look at."""
+    row = await db.fetchrow(
+        f"SELECT {_ALL} FROM subscription WHERE merchant_id = $1 AND id = $2",  # noqa: S608 - a constant
+        merchant_id,
+        subscription_id,
+    )
+    return _kept(row)
+
+
+async def claim_due(tx: Tx, at: datetime) -> Kept | None:
+    """Lock the subscription for which the calendar has waited longest; those that another has locked are passed over."""
+    row = await tx.fetchrow(
+        f"""
+        SELECT {_ALL} FROM subscription WHERE next_turn_at <= $1
+        ORDER BY next_turn_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        """,  # noqa: S608 - a constant
+        at,
+    )
+    return _kept(row)
+
+
+async def every_subscription(db: Database) -> AsyncIterator[CurrentRow]:
+    """Every merchant's subscriptions with their present sequence, for Republish."""
+    after: UUID | None = None
+    while True:
+        rows = await db.fetch(
+            """
+            SELECT id, state, sequence FROM subscription
+            WHERE sequence > 0 AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT 500
+            """,
+            after,
+        )
+        for row in rows:
+            yield CurrentRow(Subscription.model_validate_json(row["state"]), row["sequence"])
+        if not rows:
+            return
+        after = rows[-1]["id"]
