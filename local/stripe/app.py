@@ -27,6 +27,7 @@ def make_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await sandbox.ledger.flush()  # what a kill kept from the file
         tasks = [asyncio.create_task(sandbox.deliverer.run()), asyncio.create_task(sandbox.watch_clock())]
         yield
         for task in tasks:

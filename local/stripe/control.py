@@ -85,6 +85,7 @@ def control_room(sandbox: Sandbox) -> APIRouter:
         else:
             sandbox.clock_offset += turn.advance or 0
         sandbox.let_happen()
+        await sandbox.ledger.flush()
         return {"now": sandbox.now(), "offset": sandbox.clock_offset}
 
     return router

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -14,27 +15,33 @@ class Ledger:
     A line: `{"seq", "time" (ISO 8601 UTC), "kind" ("charge.succeeded", "refund.succeeded", "refund.failed",
     "dispute.funds_withdrawn", "dispute.funds_reinstated"), "payment_intent", "charge", "refund", "dispute",
     "checkout_session", "amount" (minor units), "currency" (lower case), "account" (null = the platform), "metadata" (of
-    the payment intent), "idempotency_key"}`. The numbers come from the database's
-    transaction, so a sandbox killed between commit and file writes the missing lines at its next start, each once.
+    the payment intent), "idempotency_key"}`. The numbers come from the database's transaction, so a sandbox killed between
+    commit and file writes the missing lines after its next start, each once.
     """
 
     def __init__(self, path: Path, store: Store) -> None:
         self.path = path
         self._store = store
         self._written = self._last_number()
-        self.catch_up()
+        self._turn = asyncio.Lock()
 
-    def catch_up(self) -> None:
-        """Appends every committed line that the file does not have yet, and fsyncs."""
-        lines = self._store.ledger_after(self._written)
-        if not lines:
-            return
+    async def flush(self) -> None:
+        """Appends every committed line that the file does not have yet, and fsyncs; in one go for all who wait."""
+        # Shielded: a caller who leaves must not let the next one write the same lines.
+        await asyncio.shield(asyncio.ensure_future(self._flush()))
+
+    async def _flush(self) -> None:
+        async with self._turn:
+            if lines := self._store.ledger_after(self._written):
+                await asyncio.to_thread(self._append, lines)
+                self._written = lines[-1]["seq"]
+
+    def _append(self, lines: list[Json]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             for line in lines:
                 file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self._written = lines[-1]["seq"]
 
     def read(self) -> list[Json]:
         """Every line."""

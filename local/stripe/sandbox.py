@@ -44,25 +44,28 @@ class Sandbox:
         return Work(self.store, self.settings, self.webhooks, account, self.now(), request_id, idempotency_key)
 
     def let_happen(self) -> None:
-        """Lets everything happen whose time has come. Called before anything looks, and every second."""
+        """Lets everything happen whose time has come. Called before anything looks, and every second.
+
+        The ledger's file follows before any response or webhook tells of it.
+        """
         now = self.now()
         sessions = [(account, found, "checkout.session") for account, found in self.store.open_sessions_due(now)]
         for account, object_id, kind in (*sessions, *self.store.things_due(now)):
             work = self.work(account)
             with self.store.transaction():
                 happen(work, kind, object_id)
-            self.ledger.catch_up()
             self.deliverer.wake()
 
     async def watch_clock(self) -> None:
         """Does so for ever."""
         while True:
             self.let_happen()
+            await self.ledger.flush()
             await asyncio.sleep(1.0)
 
     async def after_commit(self, work: Work) -> None:
         """Everything a commit owes before its response: the ledger's file, and the webhooks' start."""
-        self.ledger.catch_up()
+        await self.ledger.flush()
         if not work.emitted:
             return
         if self.webhooks.before_response:
@@ -87,4 +90,4 @@ def open_sandbox(settings: Settings) -> Sandbox:
     store = Store(settings.data / "sandbox.sqlite3")
     webhooks = WebhookBehaviour()
     ledger = Ledger(settings.data / "ledger.jsonl", store)
-    return Sandbox(settings, store, ledger, Deliverer(store, settings, webhooks), webhooks, lock)
+    return Sandbox(settings, store, ledger, Deliverer(store, ledger, settings, webhooks), webhooks, lock)

@@ -13,6 +13,7 @@ from functools import partial
 import httpx
 
 from local.stripe import API_VERSION
+from local.stripe.ledger import Ledger
 from local.stripe.settings import Settings
 from local.stripe.store import Delivery, Store
 from local.stripe.work import WebhookBehaviour
@@ -40,8 +41,9 @@ def retry_delay(attempts: int) -> float:
 class Deliverer:
     """Sends due deliveries, one at a time per endpoint so that events arrive in order until something fails."""
 
-    def __init__(self, store: Store, settings: Settings, behaviour: WebhookBehaviour) -> None:
+    def __init__(self, store: Store, ledger: Ledger, settings: Settings, behaviour: WebhookBehaviour) -> None:
         self._store = store
+        self._ledger = ledger
         self._settings = settings
         self._behaviour = behaviour
         self._client = httpx.AsyncClient(timeout=10.0, trust_env=False)
@@ -101,6 +103,7 @@ class Deliverer:
         if self._behaviour.shuffle:
             await asyncio.sleep(0.05)  # let the events that belong together arrive
         deliveries = self._store.due_deliveries(endpoint, time.time())
+        await self._ledger.flush()  # whoever hears of a movement finds it there
         if self._behaviour.shuffle:
             random.shuffle(deliveries)
         for delivery in deliveries:

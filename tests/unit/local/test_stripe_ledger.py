@@ -1,5 +1,6 @@
 """The ledger's file and the database agree after any crash; the settings refuse what a sandbox must not do."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from local.stripe.webhooks import retry_delay
 
 
 @pytest.mark.parametrize("written", ["", "{first}", "{first}{half}", "{half}", "{first}{second}"])
-def test_lines_that_a_crash_kept_from_the_file_are_written_at_the_next_start(tmp_path: Path, written: str) -> None:
+async def test_lines_that_a_crash_kept_from_the_file_are_written_at_the_next_start(
+    tmp_path: Path, written: str
+) -> None:
     store = Store(tmp_path / "sandbox.sqlite3")
     with store.transaction():
         for amount in (100, 200, 300):
@@ -21,11 +24,29 @@ def test_lines_that_a_crash_kept_from_the_file_are_written_at_the_next_start(tmp
     first, second = '{"seq": 1, "amount": 100}\n', '{"seq": 2, "amount": 200}\n'
     path.write_text(written.format(first=first, second=second, half='{"seq": 2, "am'))
     ledger = Ledger(path, store)
+    await ledger.flush()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines == [{"seq": 1, "amount": 100}, {"seq": 2, "amount": 200}, {"seq": 3, "amount": 300}]
     assert ledger.read() == lines
-    ledger.catch_up()
+    await asyncio.gather(*(ledger.flush() for _ in range(5)))
     assert len(path.read_text().splitlines()) == 3
+    store.close()
+
+
+async def test_lines_written_together_come_once_and_in_order(tmp_path: Path) -> None:
+    store = Store(tmp_path / "sandbox.sqlite3")
+    ledger = Ledger(tmp_path / "ledger.jsonl", store)
+    waiting = []
+    for amount in range(20):
+        with store.transaction():
+            store.add_ledger_line({"amount": amount})
+        waiting.append(asyncio.create_task(ledger.flush()))
+        await asyncio.sleep(0)
+        if amount == 10:
+            waiting.pop().cancel()  # its caller hung up
+    await asyncio.gather(*waiting)
+    lines = [json.loads(line) for line in ledger.path.read_text().splitlines()]
+    assert [(line["seq"], line["amount"]) for line in lines] == [(amount + 1, amount) for amount in range(20)]
     store.close()
 
 
