@@ -23,9 +23,9 @@ class Settings(ServiceSettings):
 
     cors_origins: str = ""
     stripe_api_base: str = Field(default="", validation_alias="STRIPE_API_BASE")
-    requests_at_once: int = Field(default=32, ge=1)
+    requests_at_once: int = Field(default=16, ge=1)
     streams_at_once: int = Field(default=1000, ge=1)
-    commands_at_once: int = Field(default=24, ge=1)
+    commands_at_once: int = Field(default=16, ge=1)
 
     @field_validator("public_url")
     @classmethod

@@ -23,6 +23,7 @@ PATIENCE = 0.5
 BODY_WITHIN = 10.0
 """Seconds for a request's body to come. Who sends it a byte a minute must not hold a place that long."""
 _SAY_EVERY = 10.0
+_WAITING = 4
 _PLACE = "portal.place"
 
 refused = Counter("portal_gateway_refused_total", "Requests refused because too much was under way.", ["of"])
@@ -56,7 +57,7 @@ class Place:
 
 
 class Room:
-    """`most` places for one kind of work. As many again may wait for one, `patience` seconds at most."""
+    """`most` places for one kind of work. Four times as many may wait for one, `patience` seconds at most."""
 
     def __init__(self, of: str, most: int, patience: float = 0) -> None:
         self.of = of
@@ -75,7 +76,7 @@ class Room:
         return Place(self._places.release)
 
     async def _wait(self) -> None:
-        if not self._patience or self._waiting >= self.most:
+        if not self._patience or self._waiting >= _WAITING * self.most:
             raise self._full()
         self._waiting += 1
         try:

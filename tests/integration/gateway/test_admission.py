@@ -158,7 +158,7 @@ async def test_a_request_waits_a_moment_for_a_place(door: Door) -> None:
         assert (await waiting).status_code == 201
 
 
-async def test_no_more_wait_than_there_are_places(door: Door) -> None:
+async def test_four_wait_for_a_place_and_who_comes_then_is_refused_at_once(door: Door) -> None:
     async def change() -> tuple[int, float]:
         async with door.signed_in() as client:
             began = time.monotonic()
@@ -166,9 +166,9 @@ async def test_no_more_wait_than_there_are_places(door: Door) -> None:
             return answer.status_code, time.monotonic() - began
 
     async with door.a_change_under_way():
-        answers = await asyncio.gather(*(change() for _ in range(4)))
-    assert [status for status, _ in answers] == [503] * 4
-    assert sum(took >= admission.PATIENCE for _, took in answers) == 1
+        answers = await asyncio.gather(*(change() for _ in range(6)))
+    assert [status for status, _ in answers] == [503] * 6
+    assert sum(took >= admission.PATIENCE for _, took in answers) == 4
 
 
 async def test_an_owner_that_is_silent_holds_up_nobody_but_those_who_ask_it(door: Door) -> None:
