@@ -65,6 +65,7 @@ class Watch:
 
     def __init__(self, system: WholeSystem) -> None:
         self._state = system.state
+        self._pids = list(self._state["pids"].values())
         self._management = rabbitmq.management(system.folder / "rabbitmq")
         self.samples: list[Json] = []
         self._stop = threading.Event()
@@ -78,7 +79,15 @@ class Watch:
     def _run(self) -> None:
         every = 5.0 if SECONDS >= 300 else 2.0
         while not self._stop.wait(every):
-            self.samples.append({"at": time.monotonic(), "memory": self._memory()} | self.waiting())
+            self.samples.append(
+                {"at": time.monotonic(), "cpu": cpu_seconds(self._pids), "memory": self._memory()} | self.waiting()
+            )
+
+    def cores(self, began: float, ended: float) -> float:
+        """How many processors all parts used between these moments, as far as there are samples."""
+        seen = [each for each in self.samples if began <= each["at"] <= ended]
+        used: float = seen[-1]["cpu"] - seen[0]["cpu"]
+        return used / float(seen[-1]["at"] - seen[0]["at"])
 
     def _memory(self) -> dict[str, float]:
         """Resident megabytes of each part with its children; what PostgreSQL's share is counted once."""
@@ -195,21 +204,29 @@ class Run:
             rates.append(saw["completed"] / (saw["took"] + saw["drained"]))
         return max(rates)
 
-    def open(self, name: str, rate: float, seconds: float, *, drain: bool = True) -> None:
-        self._phase(name, drain=drain, do="open", rate=rate, seconds=seconds)
+    def open(self, *stages: tuple[str, float, float]) -> None:
+        """Stages one after the other without a pause: name, actions a second, seconds."""
+        saw = self._load.ask({"do": "open", "stages": [(rate, seconds) for _, rate, seconds in stages]})
+        drained = self._watch.until_empty(queues=True)
+        for (name, _, seconds), phase in zip(stages, saw["stages"], strict=True):
+            phase["ended"] = phase["began"] + seconds
+            phase["cpu"] = self._watch.cores(phase["began"], phase["ended"])
+            self._keep(name, phase, drained if name == stages[-1][0] else None)
 
-    def _phase(self, name: str, *, drain: bool = True, **question: Any) -> Json:
+    def _phase(self, name: str, **question: Any) -> Json:
         cpu, began = cpu_seconds(self._pids), time.monotonic()
         saw = self._load.ask(question)
-        ended = time.monotonic()
-        saw["cpu"] = (cpu_seconds(self._pids) - cpu) / (ended - began)
-        saw["drained"] = self._watch.until_empty(queues=name in ("held", "recovery")) if drain else None
-        saw["began"], saw["ended"] = began, ended
+        saw["ended"] = time.monotonic()
+        saw["cpu"] = (cpu_seconds(self._pids) - cpu) / (saw["ended"] - began)
+        return self._keep(name, saw, self._watch.until_empty(queues=False))
+
+    def _keep(self, name: str, saw: Json, drained: float | None) -> Json:
+        saw["drained"] = drained
         self.phases[name] = saw
         requests, shed = saw["requests"], sum(each.get("503", 0) for each in saw["statuses"].values())
         print(
             f"{name:<12} {saw['completed']:>6} of {saw['actions']} actions, {requests} requests, {shed} refused,"
-            f" {len(saw['wrong'])} wrong, {saw['cpu']:.2f} cores, empty after {saw['drained'] or 0:.1f} s",
+            f" {len(saw['wrong'])} wrong, {saw['cpu']:.2f} cores, empty after {drained or 0:.1f} s",
             flush=True,
         )
         for line in saw["wrong"][:5]:
@@ -281,11 +298,10 @@ def measure(system: WholeSystem, load: Child, watch: Watch) -> Json:
     saturated = run.saturate()
     rate = SHARE * saturated
     print(f"saturates at {saturated:.1f} actions a second; held at {rate:.1f}", flush=True)
-    run.open("held", rate, SECONDS)
+    run.open(("held", rate, SECONDS))
     began, ended = run.phases["held"]["began"], run.phases["held"]["ended"]
     rows = memory(watch.samples, began, ended)
-    run.open("overload", TIMES * rate, OVERLOAD, drain=False)
-    run.open("recovery", rate, RECOVERY)
+    run.open(("overload", TIMES * rate, OVERLOAD), ("recovery", rate, RECOVERY))
     record = system.folder / "record.json"
     told = load.ask({"do": "finish", "into": str(record)})
     books = Books(system.state, json.loads(record.read_text()))

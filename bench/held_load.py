@@ -54,27 +54,35 @@ class Load:
         await asyncio.gather(*(work() for _ in range(workers)))
         return summary(said, began)
 
-    async def open(self, rate: float, seconds: float) -> Json:
-        """`rate` actions a second, whatever becomes of them: arrivals are drawn beforehand, so their number is bounded."""
-        said, began = self._phase()
+    async def open(self, stages: list[tuple[float, float]]) -> Json:
+        """For each stage so many actions a second for so many seconds, whatever becomes of them, one after the other.
+
+        Arrivals are drawn beforehand, so their number is bounded. An answer counts in the stage that it was asked in.
+        """
+        under_way: set[asyncio.Task[None]] = set()
+        phases = []
+        for rate, seconds in stages:
+            said, began = self._phase()
+            phases.append((said, began))
+            for arrival in self._arrivals(rate, seconds):
+                wait = began + arrival - time.monotonic()
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                if len(under_way) >= MOST_AT_ONCE:
+                    said.unsent += 1
+                    continue
+                task = asyncio.create_task(self._act(began + arrival))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+        if under_way:
+            await asyncio.wait(under_way)
+        return {"stages": [summary(said, began) for said, began in phases]}
+
+    def _arrivals(self, rate: float, seconds: float) -> list[float]:
         arrivals, at = [], 0.0
         while (at := at + self.crowd.rng.expovariate(rate)) < seconds:
             arrivals.append(at)
-        under_way: set[asyncio.Task[None]] = set()
-        for arrival in arrivals:
-            wait = began + arrival - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            if len(under_way) >= MOST_AT_ONCE:
-                said.unsent += 1
-                continue
-            task = asyncio.create_task(self._act(began + arrival))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
-        lasted = time.monotonic() - began
-        if under_way:
-            await asyncio.wait(under_way)
-        return summary(said, began) | {"lasted": lasted, "wanted": len(arrivals)}
+        return arrivals
 
     async def finish(self, into: str) -> Json:
         """Close the pages, and write down what clients were told."""
@@ -128,6 +136,7 @@ def summary(said: Said, began: float) -> Json:
         "last_bad": max(bad, default=0.0),
         "without_retry_after": said.without_retry_after,
         "wrong": said.wrong,
+        "began": began,
         "took": time.monotonic() - began,
     }
 

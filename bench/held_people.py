@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -207,7 +207,11 @@ class Crowd:
         """Sign the members in and let so many customers sign up, each with a few invoices and to-dos."""
         for number in range(3):
             self.members.append(await self._member(number))
-        for _ in range(customers):
+        left = iter(range(customers))
+        await asyncio.gather(*(self._bring(left) for _ in range(4)))
+
+    async def _bring(self, left: Iterator[int]) -> None:
+        for _ in left:
             person = await self.sign_up(0)
             for _ in range(3):
                 await self._link(person, send_email=False)
