@@ -42,9 +42,11 @@ class Portal:
         url = f"{self.base}/api/v1{path}"
         return self._read(self.http.request(method, url, json=body, headers=headers, params=given))
 
-    def upload(self, path: str, content: bytes, content_type: str) -> Any:
+    def upload(self, path: str, content: bytes, content_type: str, *, key: str | None = None) -> Any:
         """PUT a file."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
+        if key:
+            headers["Idempotency-Key"] = key
         return self._read(self.http.put(f"{self.base}/api/v1{path}", content=content, headers=headers))
 
     @staticmethod

@@ -1,6 +1,7 @@
 """What goes wrong: each fault is a function that makes it happen under load, waits until it has, and heals it."""
 
 import asyncio
+import fnmatch
 import hashlib
 import hmac
 import json
@@ -19,13 +20,14 @@ from typing import Any
 
 import aiormq
 import httpx
+import psycopg
 
 from chassis.amqp import Properties
 from chassis.topology import LOG
 from contracts.message import PUBLIC, SERVICES, Service
 from local import rabbitmq
 from local.rabbitmq import user_of
-from tests.chaos import points
+from tests.chaos import made_up, points
 from tests.chaos.invariants import Injected, dead_letters_of
 from tests.chaos.load import PATIENCE, Customer, Load
 from tests.chaos.plant import Plant, Process
@@ -35,8 +37,11 @@ FACTS = "notifications.on_payment_succeeded"
 FROZEN_SECONDS = 10.0
 """More than twice the heartbeat of four seconds that the plant asks for, after which the broker gives a client up."""
 
+CALM_SECONDS = 3.0
 POINTS_SECONDS = float(os.environ.get("SECONDS_OF_POINTS") or 60)
-"""How long the run goes on dying at whatever point comes next."""
+"""How long the run goes on dying at whatever point comes next, at least."""
+NOBODY_DIES_SECONDS = 25.0
+"""After so long without a new death the points that are left are not on anybody's way."""
 
 
 @dataclass
@@ -47,6 +52,8 @@ class Chaos:
     load: Load
     rng: random.Random
     injected: Injected = field(default_factory=Injected)
+    wired: set[str] = field(default_factory=set)
+    """The kill points that the run must have died at."""
 
     def progress(self, journeys: int = 3) -> None:
         """Until so many further commands were acknowledged: the system serves."""
@@ -64,9 +71,19 @@ class Chaos:
 
 
 def kill_points(chaos: Chaos, wanted: tuple[str, ...]) -> None:
-    """Die at each of these points, once, in whichever replica comes there first."""
+    """Die once at each of these points (or patterns), in whichever replica comes there first."""
     chaos.plant.arm(*wanted)
-    chaos.plant.until(f"death at {wanted}", lambda: set(wanted) <= set(chaos.plant.struck()))
+
+    def all_struck() -> bool:
+        struck = chaos.plant.struck()
+        return all(fnmatch.filter(struck, pattern) for pattern in wanted)
+
+    try:
+        chaos.plant.until(f"death at {wanted}", all_struck)
+    except AssertionError as late:
+        late.add_note(f"died at {chaos.plant.struck()}")
+        raise
+    chaos.plant.arm()
 
 
 def storm(chaos: Chaos) -> None:
@@ -79,16 +96,37 @@ def storm(chaos: Chaos) -> None:
     chaos.plant.wait_ready()
 
 
-def every_point_of_the_story(chaos: Chaos) -> None:
-    """Die at every point that any process passes, each once, as long as the time for it lasts."""
-    end = time.monotonic() + POINTS_SECONDS
-    chaos.plant.arm(
-        "*:*-commit:*", "*:*-publish:*", "*:*-ack:*", "*:*-reply:*", "*:*-ask:*", "*:*-stripe:*", "*:*-smtp:*"
-    )
-    while time.monotonic() < end and points.passed(chaos.plant.marks) - set(chaos.plant.struck()):
-        chaos.plant.let_run(0.5)
+def every_point(chaos: Chaos) -> None:
+    """Die once at every point that the services' wiring has, and at every other that a process passes meanwhile.
+
+    It ends when all wired points have struck and time for the others is over; or, without them all, when nobody has
+    died for a while. The invariant `every_point_struck` says which are missing.
+    """
+    chaos.wired = points.expected(points.all_wired())
+    chaos.plant.arm("*")
+    began = last = time.monotonic()
+    struck: set[str] = set()
+    asking = threading.Thread()
+    while time.monotonic() - last < NOBODY_DIES_SECONDS:
+        chaos.plant.let_run(0.3)
+        now, struck_before = time.monotonic(), len(struck)
+        struck = set(chaos.plant.struck())
+        last = now if len(struck) > struck_before else last
+        missing = chaos.wired - struck
+        if not missing and now - began > POINTS_SECONDS:
+            break
+        if now - began > POINTS_SECONDS / 4 and not asking.is_alive():
+            asking = threading.Thread(target=_ask, args=(chaos.plant, missing), name="asking", daemon=True)
+            asking.start()
     chaos.plant.arm()
     chaos.plant.wait_ready()
+
+
+def _ask(plant: Plant, missing: set[str]) -> None:
+    """Go where no journey leads."""
+    with suppress(OSError, psycopg.Error, aiormq.AMQPError):
+        made_up.ask_all(plant, made_up.asked_at(missing))
+    time.sleep(0.5)
 
 
 def relay_holder_killed(chaos: Chaos, services: tuple[Service, ...]) -> None:
@@ -451,7 +489,9 @@ def aside(chaos: Chaos, work: Callable[[], Any]) -> Any:
 
 def rolling_restart(chaos: Chaos) -> None:
     """Each process in turn, told to end and started anew, with no request failed."""
+    calm(chaos)
     began = time.monotonic()
+    before = len(chaos.load.record.acknowledged)
     for service in SERVICES:
         for process in chaos.plant.replicas_of(service):
             starts = process.starts
@@ -460,6 +500,18 @@ def rolling_restart(chaos: Chaos) -> None:
             chaos.plant.wait_ready()
     failed = [what for at, what in chaos.load.record.failed if at >= began]
     assert not failed, f"{len(failed)} requests failed during a rolling restart: {failed[:3]}"
+    assert len(chaos.load.record.acknowledged) > before, "nothing was asked during the rolling restart"
+
+
+def calm(chaos: Chaos) -> None:
+    """Until what earlier faults left behind is over: no request has failed for three seconds, and some were answered."""
+    record = chaos.load.record
+
+    def quiet() -> bool:
+        return not record.failed or time.monotonic() - record.failed[-1][0] > CALM_SECONDS
+
+    chaos.plant.until("calm", quiet)
+    chaos.progress()
 
 
 def old_messages_queued(chaos: Chaos) -> None:

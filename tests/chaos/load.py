@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from local.demo_logo import logo_png
 from local.mailbox.store import Store
 from local.portal_client import ApiError, Json, Portal, token_in
 from tests.chaos.plant import ADMIN, Plant
@@ -180,6 +181,17 @@ class Customer:
         self.insist("done", lambda key: self.me.call("PATCH", path, {"status": "done"}, key=key))
         self.record.tell("todo done", mine["id"])
 
+    def office(self, logo: bytes) -> None:
+        """What a merchant does now and then: another logo, an address, a wrong invoice withdrawn, a to-do deleted."""
+        self.insist("logo", lambda key: self.admin.upload("/merchant/logo", logo, "image/png", key=key))
+        path = f"/customers/{self.customer['id']}"
+        self.insist("change", lambda key: self.admin.call("PATCH", path, {"phone": "+49 30 123456"}, key=key))
+        wrong = self.link(send_email=False)
+        self.insist("void", lambda key: self.admin.call("POST", f"/invoices/{wrong['id']}/void", {}, key=key))
+        body = {"customer_id": self.customer["id"], "title": f"Never mind {self.mark}"}
+        todo = self.insist("to-do", lambda key: self.admin.call("POST", "/todos", body, key=key))
+        self.insist("delete", lambda key: self.admin.call("DELETE", f"/todos/{todo['id']}", key=key))
+
 
 class Load:
     """Several customers at once until told to stop; each journey is finished."""
@@ -191,6 +203,7 @@ class Load:
         self._going = threading.Event()
         self._seed = seed
         self.admin = Portal(plant.gateway)
+        self.logo = logo_png()
         self._threads = [
             threading.Thread(
                 target=self._run, args=(random.Random(f"{seed} {number}"),), name=f"load-{number}", daemon=True
@@ -231,6 +244,7 @@ class Load:
         customer.sign_up()
         first = customer.link(send_email=True)
         customer.pay(first, decline_first=rng.random() < 0.3)
+        customer.office(self.logo)
         for _ in range(3):
             if not self._going.is_set():
                 return

@@ -13,11 +13,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 from chassis.service import Service
 from chassis.topology import answered_requests
-from contracts.message import NOUNS, REQUESTS, fact_queue, follower_queue
+from contracts.message import NOUNS, REQUESTS, SERVICES, fact_queue, follower_queue
 
 ARMED = "armed"
 """The file, in the folder of marks, that names points as $PORTAL_TEST_KILL_AT does; may change while a process runs."""
@@ -131,3 +133,32 @@ def wired(service: Service) -> set[str]:
     for schedule in service.schedules:
         pairs.add(("write", f"schedule {schedule.name} claim"))
     return {f"{name}:{when}-{moment}:{what}" for moment, what in pairs for when in ("before", "after")}
+
+
+NEVER: dict[str, str] = {}
+"""Wired points (as patterns) that no run can die at, each with its reason. A point that is died at must not be here."""
+
+_SETTINGS = {
+    "PORTAL_DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
+    "PORTAL_AMQP_URL": "amqp://nobody@127.0.0.1/none",
+    "PORTAL_SECRET_KEY": "k" * 32,
+    "STRIPE_SECRET_KEY": "sk_test_none",
+    "STRIPE_WEBHOOK_SECRET": "whsec_none",
+}
+
+
+def wiring(name: str) -> Service:
+    """A service's wiring diagram, on settings that lead nowhere."""
+    with patch.dict(os.environ, _SETTINGS):
+        built: Service = import_module(f"services.{name}.app").build()
+    return built
+
+
+def all_wired() -> set[str]:
+    """The points that the wiring diagrams of all services must have."""
+    return {point for name in SERVICES for point in wired(wiring(name))}
+
+
+def expected(among: set[str]) -> set[str]:
+    """Those of them that a run must die at."""
+    return {point for point in among if not any(fnmatch.fnmatchcase(point, never) for never in NEVER)}

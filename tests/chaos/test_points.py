@@ -2,15 +2,15 @@
 
 import ast
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from chassis.service import Service
-from contracts.message import SERVICES
+from contracts.message import REQUESTS, SERVICES
 from local.folder import ROOT
 from tests.chaos import points
+from tests.chaos.made_up import made_up
 
 OUTSIDE = {"aio_pika", "aiohttp", "aiormq", "aiosmtplib", "asyncpg", "faststream", "httpx", "psycopg", "requests"}
 OUTSIDE |= {"smtplib", "socket", "stripe", "urllib.request", "urllib3", "yoyo"}
@@ -40,17 +40,8 @@ WRAPPED = {
 
 
 @pytest.fixture(params=SERVICES)
-def wiring(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Service:
-    for name, value in {
-        "PORTAL_DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
-        "PORTAL_AMQP_URL": "amqp://nobody@127.0.0.1/none",
-        "PORTAL_SECRET_KEY": "k" * 32,
-        "STRIPE_SECRET_KEY": "sk_test_none",
-        "STRIPE_WEBHOOK_SECRET": "whsec_none",
-    }.items():
-        monkeypatch.setenv(name, value)
-    built: Service = import_module(f"services.{request.param}.app").build()
-    return built
+def wiring(request: pytest.FixtureRequest) -> Service:
+    return points.wiring(request.param)
 
 
 def test_every_handler_of_every_service_has_a_point_before_and_after_its_effects(wiring: Service) -> None:
@@ -68,6 +59,11 @@ def test_every_handler_of_every_service_has_a_point_before_and_after_its_effects
         wiring.schedules
     )
     assert {point.replace(":before-", ":after-") for point in wired} <= wired
+
+
+def test_every_command_and_question_can_be_made_up() -> None:
+    for name, kind in REQUESTS.items():
+        assert kind.model_validate(made_up(kind.model_json_schema())).wire_type == name
 
 
 def test_nothing_reaches_outside_except_where_a_point_is() -> None:
