@@ -16,7 +16,7 @@ _EVERY_DAY = 1100
 
 @dataclass(frozen=True)
 class Moved:
-    """An instalment on another day. `new` None: not before the plan is resumed."""
+    """An instalment on another day. `new` None: not before the plan is resumed; `old` is its day before the pause."""
 
     old: Charge
     new: Charge | None
@@ -91,6 +91,8 @@ def _of_plan(terms: Terms, now: Standing, after: Standing) -> Preview:
             day = new[key].due_on
             moved.append(Moved(charge, _charge(after, key, day) if day else None))
     come = [_charge(after, key, each.due_on) for key, each in new.items() if key not in old and each.due_on]
+    waiting = [key for key, each in new.items() if key not in old and each.due_on is None]
+    moved += [Moved(_charge(after, key, _day_before_pause(after, key)), None) for key in waiting]
     return Preview(tuple(gone), tuple(moved), tuple(come), after)
 
 

@@ -141,7 +141,7 @@ def turned(terms: Terms, standing: Standing, today: date) -> Standing:
 
 def _over_on(terms: Terms, standing: Standing) -> date | None:
     """The day on which a recurring subscription has run its course, if that is known."""
-    if terms.kind != "recurring":
+    if terms.kind != "recurring" or (terms.ends_after is None and terms.ends_on is None):
         return None
     if next_charge(terms, replace(standing, cancel_on=None)) is not None:
         return None
