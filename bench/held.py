@@ -328,6 +328,8 @@ def measure(system: WholeSystem, load: Child, watch: Watch) -> Json:
 
 
 def main() -> int:
+    # Whoever ends us ends what we started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(f"SEED={SEED} SECONDS={SECONDS} REPLICAS={REPLICAS}", flush=True)
     # The load says where each of its people sits, as a proxy would.
     with whole_system(replicas=REPLICAS, PORTAL_TRUSTED_PROXIES="127.0.0.1", PORTAL_DEMO="1") as system:
