@@ -99,6 +99,10 @@ class PayLink(Shape):
     """Until when it shows the invoice; null: no end."""
     replaced_by: InvoiceId | None = None
     """The invoice that took this one's place."""
+    earlier_sha256: tuple[str, ...] = ()
+    """The hashes of links that it had before: whoever holds one is told that there is a newer."""
+    renewed_at: AwareDatetime | None = None
+    """When it last got a new one."""
 
 
 class Decline(Shape):
@@ -447,6 +451,39 @@ class Subscription(State):
     """When it was cancelled or completed."""
 
 
+@noun("billing.defaults", followed_by=("gateway",))
+class BillingDefaults(State):
+    """What a merchant wants of invoices and subscriptions unless it says otherwise. Its id is the merchant's."""
+
+    merchant_id: MerchantId
+    due_days: int = 14
+    """After how many days an invoice is due."""
+    tax_rate: Decimal = Decimal(0)
+    """The rate of a new line, in percent."""
+    tax_inclusive: bool = False
+    """Whether prices hold the tax already."""
+    memo: str | None = None
+    """What is written to every customer."""
+    allow_partial: bool = False
+    """Whether a part of an invoice may be paid."""
+    link_days: int | None = None
+    """After how many days a payment link expires; null: never."""
+    allow_customer_cancel: bool = False
+    """Whether customers may cancel their subscriptions."""
+    allow_customer_pause: bool = False
+    """Whether customers may pause their subscriptions."""
+    minimum_payments: int = 0
+    """How many payments a customer makes before they may cancel or pause."""
+    retry_days: tuple[int, ...] = (2, 7, 14, 21)
+    """On which days after the first failure an automatic charge is tried again."""
+    after_last_retry: Literal["cancel", "keep"] = "cancel"
+    """What becomes of a subscription when the last retry has failed."""
+    plan_on_cancel: Literal["owe", "waive", "ask"] = "ask"
+    """What a customer who cancels a payment plan does about the rest: owes it, need not pay it, or asks the merchant."""
+    renewal_notice_days: int = 3
+    """How many days before a renewal its customer is told."""
+
+
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
@@ -463,6 +500,16 @@ class InvoiceOpened(Event[Invoice]):
 @event("billing.invoice.link_email_requested.v1", handled_by=("notifications",))
 class LinkEmailRequested(Event[Invoice]):
     """A member asked that the customer be mailed the payment link."""
+
+
+@event("billing.invoice.link_changed.v1")
+class InvoiceLinkChanged(Event[Invoice]):
+    """Its payment link was withdrawn, made anew, or given another end."""
+
+
+@event("billing.invoice.replaced.v1")
+class InvoiceReplaced(Event[Invoice]):
+    """A member withdrew it in favour of another invoice, which its payment link names."""
 
 
 @event("billing.invoice.payment_started.v1")
@@ -503,6 +550,11 @@ class InvoiceVoided(Event[Invoice]):
 @event("billing.invoice.given_up.v1")
 class InvoiceGivenUp(Event[Invoice]):
     """A member marked it uncollectible."""
+
+
+@event("billing.defaults.changed.v1")
+class BillingDefaultsChanged(Event[BillingDefaults]):
+    """The merchant wants something else from now on. What exists stays as it is."""
 
 
 @event("billing.payment.started.v1")
@@ -657,6 +709,8 @@ class NewLine(Strict):
     unit_amount: Amount
     tax_rate: Percent = Decimal(0)
     discount_percent: Percent = Decimal(0)
+    reverse_charge: bool = False
+    """The customer owes the tax; the rate must be 0 then."""
 
 
 @command("billing.create_payment_link.v1")
@@ -670,18 +724,37 @@ class CreatePaymentLink(Command[Invoice]):
     kind: Literal["one_time"] = "one_time"
     currency: Currency
     lines: Annotated[tuple[NewLine, ...], Field(min_length=1, max_length=200)]
-    tax_inclusive: bool = False
-    due_on: date
+    tax_inclusive: bool | None = None
+    """Whether prices hold the tax already; null: as the merchant's defaults say."""
+    due_on: date | None = None
+    """Null: after as many days as the merchant's defaults say."""
     memo: Text | None = None
+    """Not given: as the merchant's defaults say."""
+    allow_partial: bool | None = None
+    """Whether a part may be paid; null: as the merchant's defaults say."""
+    link_expires_at: AwareDatetime | None = None
+    """Until when the payment link shows it; not given: as the merchant's defaults say; null: no end."""
     send_email: bool = False
     draft: bool = False
 
 
-@command("billing.open_invoice.v1")
-class OpenInvoice(Command[Invoice]):
-    """Open a draft. Refusals: NotFound, Conflict."""
+@command("billing.replace_invoice.v1")
+class ReplaceInvoice(CreatePaymentLink):
+    """Withdraw an open invoice in favour of a new one for the same customer; the old payment link leads on to it.
+
+    Refusals: those of CreatePaymentLink, and Conflict when money is on the old one or under way.
+    """
 
     invoice_id: InvoiceId
+    """The one to withdraw."""
+
+
+@command("billing.open_invoice.v1")
+class OpenInvoice(Command[Invoice]):
+    """Open a draft; `link_expires_at` as in CreatePaymentLink. Refusals: NotFound, Conflict, InvalidInput."""
+
+    invoice_id: InvoiceId
+    link_expires_at: AwareDatetime | None = None
     send_email: bool = False
 
 
@@ -690,6 +763,62 @@ class SendPaymentLink(Command[Invoice]):
     """Mail the payment link (again). Refusals: NotFound, InvoiceNotPayable, InvoiceAlreadyPaid."""
 
     invoice_id: InvoiceId
+
+
+@command("billing.revoke_payment_link.v1")
+class RevokePaymentLink(Command[Invoice]):
+    """Withdraw the payment link alone: the invoice stays open in the portal. Refusals: NotFound, Conflict."""
+
+    invoice_id: InvoiceId
+
+
+@command("billing.renew_payment_link.v1")
+class RenewPaymentLink(Command[Invoice]):
+    """Make a new payment link for an open invoice; the old one is dead from now on.
+
+    `link_expires_at` as in CreatePaymentLink. Refusals: NotFound, InvoiceNotPayable, InvoiceAlreadyPaid, InvalidInput.
+    """
+
+    invoice_id: InvoiceId
+    link_expires_at: AwareDatetime | None = None
+    send_email: bool = False
+
+
+class FreshLink(Shape):
+    """The answer to whoever asked for a fresh link: the same whether or not one was sent."""
+
+    invoice_id: InvoiceId
+
+
+@command("billing.request_fresh_link.v1")
+class RequestFreshLink(Command[FreshLink]):
+    """Mail a fresh payment link to the customer's address on record. The actor is *public*: whoever holds an expired one.
+
+    Asked more than once an hour it sends nothing more. Refusals: NotFound, PayLinkNotUsable (it was revoked or replaced).
+    """
+
+    invoice_id: InvoiceId
+    token_sha256: str
+    """Of the link in their hands."""
+
+
+@command("billing.change_defaults.v1")
+class ChangeDefaults(Command[BillingDefaults]):
+    """Change a merchant's defaults; only the fields that are given. Admins only. Refusals: NotAllowed, InvalidInput."""
+
+    due_days: Annotated[int, Field(ge=0, le=365)] = 14
+    tax_rate: Percent = Decimal(0)
+    tax_inclusive: bool = False
+    memo: Text | None = None
+    allow_partial: bool = False
+    link_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    allow_customer_cancel: bool = False
+    allow_customer_pause: bool = False
+    minimum_payments: Annotated[int, Field(ge=0, le=120)] = 0
+    retry_days: Annotated[tuple[Annotated[int, Field(ge=1, le=60)], ...], Field(max_length=10)] = (2, 7, 14, 21)
+    after_last_retry: Literal["cancel", "keep"] = "cancel"
+    plan_on_cancel: Literal["owe", "waive", "ask"] = "ask"
+    renewal_notice_days: Annotated[int, Field(ge=0, le=30)] = 3
 
 
 @command("billing.void_invoice.v1")
@@ -720,11 +849,15 @@ class StartInvoicePayment(Command[CheckoutStarted]):
 
     The actor is a contact of the invoice's customer, or *public*: whoever holds the pay link, then `link_token_sha256`
     must be the invoice's. `return_path` is where the browser comes back to, relative to the portal's public address.
-    Refusals: InvoiceAlreadyPaid, InvoiceNotPayable, AmountNotChargeable, PayLinkNotUsable, PaymentsUnavailable, NotFound.
+    `amount` is a part of what is payable, where the invoice allows that; null is all of it. Another amount than the open
+    checkout's begins a new one.
+    Refusals: InvoiceAlreadyPaid, InvoiceNotPayable, AmountNotChargeable, PayLinkNotUsable, PaymentsUnavailable, NotFound,
+    InvalidInput (`amount`).
     """
 
     invoice_id: InvoiceId
     link_token_sha256: str | None = None
+    amount: Annotated[int, Field(gt=0, le=99_999_999_999)] | None = None
     return_path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9_\-/.?=&]*$", max_length=500)]
 
 
@@ -932,5 +1065,5 @@ class BillingMailFacts(Question[MailFacts]):
 class RepublishBilling(Question[Republished]):
     """Send every current row of a noun to the asker's own queue."""
 
-    noun: Literal["invoice", "payment", "subscription"]
+    noun: Literal["invoice", "payment", "subscription", "defaults"]
     to: Service

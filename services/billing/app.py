@@ -3,11 +3,22 @@ from functools import partial
 from pathlib import Path
 
 from chassis.service import COPY, Schedule, Service
-from contracts.billing import Invoice, Payment, Subscription
+from contracts.billing import BillingDefaults, Invoice, Payment, Subscription
 from contracts.identity import Customer, Logo, Merchant
 from services.billing import schedules, webhooks
-from services.billing.handlers import closing, ending, invoices, paying, questions, subscribing, subscriptions
+from services.billing.handlers import (
+    closing,
+    defaults,
+    ending,
+    invoices,
+    links,
+    paying,
+    questions,
+    subscribing,
+    subscriptions,
+)
 from services.billing.settings import Settings
+from services.billing.store.defaults import every_defaults
 from services.billing.store.invoices import every_invoice
 from services.billing.store.payments import every_payment
 from services.billing.store.subscriptions import every_subscription
@@ -27,12 +38,19 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             | subscribing.commands(settings.secret_key)
             | subscriptions.COMMANDS
             | ending.commands(stripe, settings)
+            | links.commands(settings.secret_key)
+            | defaults.COMMANDS
             | closing.commands(stripe, settings)
             | paying.commands(stripe, settings)
         ),
         questions=questions.answers(settings.secret_key) | subscriptions.ANSWERS,
         follows={Merchant: COPY, Logo: COPY, Customer: COPY},
-        nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription},
+        nouns={
+            Invoice: every_invoice,
+            Payment: every_payment,
+            Subscription: every_subscription,
+            BillingDefaults: every_defaults,
+        },
         schedules=[
             Schedule("billing.reconcile", timedelta(minutes=5), partial(schedules.reconcile, stripe=stripe)),
             Schedule("billing.prune_webhooks", timedelta(hours=6), schedules.prune_webhooks),

@@ -17,6 +17,7 @@ FOLLOWS: dict[type[Any], Follower] = {
     **dict.fromkeys((identity.Member, identity.Customer, identity.Contact), EveryEvent(handlers.follow_access)),
     **dict.fromkeys((identity.Invitation, billing.Invoice, billing.Payment), EveryEvent(handlers.follow)),
     billing.Subscription: EveryEvent(handlers.follow),
+    billing.BillingDefaults: COPY,
     **dict.fromkeys((todos.Todo, notifications.Mail), EveryEvent(handlers.follow)),
 }
 

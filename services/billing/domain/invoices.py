@@ -60,6 +60,9 @@ def line_problems(lines: Sequence[Line]) -> list[FieldError]:
         if not 0 <= line.tax_rate <= 100:
             message = "The tax rate must be between 0 and 100 percent."
             found.append(_error(f"{at}.tax_rate", "tax-rate-out-of-range", message))
+        if line.reverse_charge and line.tax_rate:
+            message = "A line under reverse charge has no tax: the customer owes it."
+            found.append(_error(f"{at}.tax_rate", "reverse-charge-taxed", message))
     if not lines:
         found.append(_error("lines", "no-lines", "There must be at least one line."))
     return found
@@ -109,6 +112,26 @@ def _money(amount: int, currency: str) -> JsonValue:
     return {"amount": amount, "currency": currency}
 
 
+def part_problem(balance: Balance, amount: int, *, allowed: bool) -> FieldError | None:
+    """What is wrong with paying `amount` of what is payable now; None: nothing. What is left must be payable too."""
+    payable, currency = balance.payable_now, balance.currency
+    if amount > payable:
+        message = f"At most {currencies.written(payable, currency)} can be paid now."
+        return _error("amount", "part-too-large", message, most=_money(payable, currency))
+    if amount == payable:
+        return None
+    if not allowed:
+        message = f"Only the whole amount of {currencies.written(payable, currency)} can be paid."
+        return _error("amount", "part-not-allowed", message, whole=_money(payable, currency))
+    if problem := _total_problem(currency, amount):
+        return _error("amount", "part-not-chargeable", problem.message.replace("The total", "A part"), **problem.values)
+    least = currencies.smallest_charge(currency)
+    if payable - amount < least:
+        message = f"What is left must be at least {currencies.written(least, currency)}."
+        return _error("amount", "rest-too-small", message, least=_money(least, currency))
+    return None
+
+
 def chargeable(amount: int, currency: str) -> bool:
     """Whether a card can be charged this amount at all."""
     return _total_problem(currency, amount) is None
@@ -123,6 +146,13 @@ def why_not_withdrawn(balance: Balance) -> str | None:
     """The reason why an invoice may not be voided; None: it may. An uncollectible one may still be withdrawn."""
     if balance.status not in ("open", "uncollectible"):
         return f"Only an open invoice can be voided. This invoice is {_in_words(balance.status)}."
+    return _money_on_it(balance)
+
+
+def why_not_replaced(balance: Balance) -> str | None:
+    """The reason why another invoice may not take its place; None: it may."""
+    if balance.status != "open":
+        return f"Only an open invoice can be replaced. This invoice is {_in_words(balance.status)}."
     return _money_on_it(balance)
 
 

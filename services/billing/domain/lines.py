@@ -25,6 +25,8 @@ class Line:
     unit_amount: int
     discount_percent: Decimal = Decimal(0)
     tax_rate: Decimal = Decimal(0)
+    reverse_charge: bool = False
+    """The customer owes the tax, so that none is taken here."""
 
 
 @dataclass(frozen=True)

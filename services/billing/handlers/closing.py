@@ -1,8 +1,9 @@
 """Withdrawing an invoice, and giving it up. An open checkout is expired at Stripe first: nobody may pay it afterwards."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
+from chassis.database import Tx
 from chassis.requests import Commands, Work, steps
 from contracts.billing import (
     GiveUpInvoice,
@@ -10,11 +11,13 @@ from contracts.billing import (
     InvoiceGivenUp,
     InvoiceNotPayable,
     InvoiceVoided,
+    ReplaceInvoice,
     VoidInvoice,
 )
-from contracts.message import Conflict
-from services.billing.domain.invoices import Balance, why_not_given_up, why_not_withdrawn
+from contracts.message import Conflict, InvoiceId, NotFound
+from services.billing.domain.invoices import Balance, why_not_given_up, why_not_replaced, why_not_withdrawn
 from services.billing.handlers.access import lock_of_member, require_role
+from services.billing.handlers.invoices import created
 from services.billing.handlers.paying import balance_of, close_checkout
 from services.billing.settings import Settings
 from services.billing.store import books, payments
@@ -33,6 +36,21 @@ async def give_up_invoice(work: Work, command: GiveUpInvoice, *, stripe: StripeG
     return await _close(work, command, stripe, settings, InvoiceGivenUp, why_not_given_up)
 
 
+async def replace_invoice(work: Work, command: ReplaceInvoice, *, stripe: StripeGateway, settings: Settings) -> Invoice:
+    """Withdraw an invoice and make another in its place. Answers with the new one."""
+
+    async def end(tx: Tx, invoice: Invoice) -> Invoice:
+        if invoice.subscription_id is not None:
+            raise Conflict("An invoice of a subscription follows its terms. Cancel the subscription instead.")
+        if invoice.customer_id != command.customer_id:
+            raise NotFound("There is no such customer.")
+        fresh = await created(tx, command, settings.secret_key, InvoiceId(invoice.id))
+        await books.invoice_replaced(tx, invoice, InvoiceId(fresh.id))
+        return fresh
+
+    return await _end_invoice(work, command.invoice_id, stripe, settings, why_not_replaced, end)
+
+
 async def _close(
     work: Work,
     command: VoidInvoice | GiveUpInvoice,
@@ -41,17 +59,32 @@ async def _close(
     event: type[InvoiceVoided | InvoiceGivenUp],
     why_not: Callable[[Balance], str | None],
 ) -> Invoice:
+    async def end(tx: Tx, invoice: Invoice) -> Invoice:
+        return await books.invoice_closed(tx, invoice, event)
+
+    return await _end_invoice(work, command.invoice_id, stripe, settings, why_not, end)
+
+
+async def _end_invoice(
+    work: Work,
+    invoice_id: InvoiceId,
+    stripe: StripeGateway,
+    settings: Settings,
+    why_not: Callable[[Balance], str | None],
+    end: Callable[[Tx, Invoice], Awaitable[Invoice]],
+) -> Invoice:
+    """Close the invoice's checkout, outside any transaction, until none is open; then end it."""
     for _ in range(2):
         async with work.transaction() as tx:
             require_role(tx.cause.actor, *_CLOSERS)
-            invoice = await lock_of_member(tx, command.invoice_id)
+            invoice = await lock_of_member(tx, invoice_id)
             if reason := why_not(balance_of(invoice)):
                 raise Conflict(reason)
-            standing = await payments.open_attempt(tx, tx.merchant, command.invoice_id)
+            standing = await payments.open_attempt(tx, tx.merchant, invoice_id)
             if standing is None:
-                closed = await books.invoice_closed(tx, invoice, event)
-                tx.reply(closed)
-                return closed
+                ended = await end(tx, invoice)
+                tx.reply(ended)
+                return ended
         try:
             async with within_budget():
                 await close_checkout(work, standing, stripe, settings)
@@ -66,5 +99,6 @@ def commands(stripe: StripeGateway, settings: Settings) -> Commands:
     """Which function answers which command."""
     return {
         VoidInvoice: steps(partial(void_invoice, stripe=stripe, settings=settings)),
+        ReplaceInvoice: steps(partial(replace_invoice, stripe=stripe, settings=settings)),
         GiveUpInvoice: steps(partial(give_up_invoice, stripe=stripe, settings=settings)),
     }

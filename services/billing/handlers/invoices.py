@@ -1,5 +1,7 @@
 """Making, opening and sending invoices."""
 
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -8,6 +10,7 @@ from chassis.ids import new_id
 from chassis.requests import Commands
 from chassis.tokens import derive, digest
 from contracts.billing import (
+    BillingDefaults,
     CreatePaymentLink,
     Invoice,
     InvoiceAlreadyPaid,
@@ -15,13 +18,13 @@ from contracts.billing import (
     InvoiceNotPayable,
     LineItem,
     LinkEmailRequested,
+    NewLine,
     OpenInvoice,
     Party,
     PayLink,
-    SendPaymentLink,
     TaxLine,
 )
-from contracts.identity import Customer
+from contracts.identity import Customer, Merchant
 from contracts.message import (
     Conflict,
     CustomerId,
@@ -33,45 +36,69 @@ from contracts.message import (
     utc,
 )
 from services.billing.domain.invoices import invoice_problems, line_problems, why_not_opened
-from services.billing.domain.lines import Line, totals
+from services.billing.domain.lines import Line, Totals, totals
+from services.billing.domain.periods import local_day
 from services.billing.handlers.access import lock_of_member, require_role
-from services.billing.store import books, copies, invoices
+from services.billing.store import books, copies, defaults, invoices
 
-_SELLERS = ("admin", "manager", "sales")
+SELLERS = ("admin", "manager", "sales")
+"""The roles that may bill."""
 
 
 async def create_payment_link(tx: Tx, command: CreatePaymentLink, *, secret_key: str) -> Invoice:
     """Make an invoice, and open and mail it as the member wishes."""
-    require_role(tx.cause.actor, *_SELLERS)
-    customer = await _billable_customer(tx, command.customer_id)
-    invoice = _drafted(tx, command)
+    require_role(tx.cause.actor, *SELLERS)
+    return await created(tx, command, secret_key)
+
+
+async def created(tx: Tx, command: CreatePaymentLink, secret_key: str, replaces: InvoiceId | None = None) -> Invoice:
+    """The invoice that a command asks for, open unless it is to stay a draft."""
+    customer = await billable_customer(tx, command.customer_id)
+    usual = await defaults.defaults(tx, tx.merchant)
+    merchant = await _known_merchant(tx)
+    today = local_day(tx.now, merchant.time_zone)
+    invoice = _drafted(tx, command, usual, customer, today).model_copy(update={"replaces": replaces})
     if command.send_email:
-        _require_address(customer, draft=command.draft)
+        require_address(customer, draft=command.draft)
+    if command.draft and command.link_expires_at is not None:
+        message = "A draft has no payment link yet. Say until when it lives when you open it."
+        error = FieldError(field="link_expires_at", message=message, code="draft-without-link")
+        raise InvalidInput(message, errors=(error,))
     await invoices.insert_invoice(tx, invoice)
     if command.draft:
         return await books.tell_invoice(tx, InvoiceDrafted, invoice)
-    return await _opened(tx, invoice, customer, secret_key, send_email=command.send_email)
+    ends = _link_end(tx, command, usual)
+    return await _opened(tx, invoice, customer, merchant, secret_key, ends, send_email=command.send_email)
+
+
+def _link_end(tx: Tx, command: CreatePaymentLink | OpenInvoice, usual: BillingDefaults) -> datetime | None:
+    if "link_expires_at" in command.model_fields_set:
+        return require_future(command.link_expires_at, tx.now)
+    return None if usual.link_days is None else tx.now + timedelta(days=usual.link_days)
+
+
+def require_future(moment: datetime | None, now: datetime) -> datetime | None:
+    """A link's end lies ahead of us. Raises InvalidInput."""
+    if moment is not None and moment <= now:
+        message = "The payment link must end in the future."
+        raise InvalidInput(
+            message, errors=(FieldError(field="link_expires_at", message=message, code="link-end-past"),)
+        )
+    return moment
 
 
 async def open_invoice(tx: Tx, command: OpenInvoice, *, secret_key: str) -> Invoice:
     """Open a draft."""
-    require_role(tx.cause.actor, *_SELLERS)
+    require_role(tx.cause.actor, *SELLERS)
     invoice = await lock_of_member(tx, command.invoice_id)
     if reason := why_not_opened(invoice.status):
         raise Conflict(reason)
-    customer = await _billable_customer(tx, invoice.customer_id)
+    customer = await billable_customer(tx, invoice.customer_id)
     if command.send_email:
-        _require_address(customer, draft=False)
-    return await _opened(tx, invoice, customer, secret_key, send_email=command.send_email)
-
-
-async def send_payment_link(tx: Tx, command: SendPaymentLink) -> Invoice:
-    """Mail the payment link (again)."""
-    require_role(tx.cause.actor, *_SELLERS)
-    invoice = await lock_of_member(tx, command.invoice_id)
-    require_open(invoice)
-    _require_address(await _billable_customer(tx, invoice.customer_id), draft=False)
-    return await books.tell_invoice(tx, LinkEmailRequested, invoice)
+        require_address(customer, draft=False)
+    usual, merchant = await defaults.defaults(tx, tx.merchant), await _known_merchant(tx)
+    ends = _link_end(tx, command, usual)
+    return await _opened(tx, invoice, customer, merchant, secret_key, ends, send_email=command.send_email)
 
 
 def require_open(invoice: Invoice) -> None:
@@ -83,11 +110,24 @@ def require_open(invoice: Invoice) -> None:
         raise InvoiceNotPayable(f"This invoice is {invoice.status}.", why=invoice.status)
 
 
-async def _opened(tx: Tx, invoice: Invoice, customer: Customer, secret_key: str, *, send_email: bool) -> Invoice:
+async def _known_merchant(tx: Tx) -> Merchant:
     merchant = await copies.merchant(tx, tx.merchant)
     if merchant is None:
         # Its announcement is still on the way to us; an invoice without a seller may not be made.
         raise NotAccepted("We do not know this merchant yet. Please try again in a moment.")
+    return merchant
+
+
+async def _opened(
+    tx: Tx,
+    invoice: Invoice,
+    customer: Customer,
+    merchant: Merchant,
+    secret_key: str,
+    link_ends: datetime | None,
+    *,
+    send_email: bool,
+) -> Invoice:
     seller = Party(
         name=merchant.name,
         email=merchant.support_email,
@@ -102,7 +142,8 @@ async def _opened(tx: Tx, invoice: Invoice, customer: Customer, secret_key: str,
         tax_ids=customer.tax_ids,
     )
     token = pay_link_token(secret_key, InvoiceId(invoice.id), await invoices.link_generation(tx, InvoiceId(invoice.id)))
-    opened = await books.invoice_opened(tx, invoice, seller, buyer, PayLink(token_sha256=digest(token)))
+    link = PayLink(token_sha256=digest(token), expires_at=link_ends)
+    opened = await books.invoice_opened(tx, invoice, seller, buyer, link)
     return await books.tell_invoice(tx, LinkEmailRequested, opened) if send_email else opened
 
 
@@ -111,14 +152,16 @@ def pay_link_token(secret_key: str, invoice_id: InvoiceId, generation: int) -> s
     return derive(secret_key, "pay_link", invoice_id, generation)
 
 
-async def _billable_customer(tx: Tx, customer_id: CustomerId) -> Customer:
+async def billable_customer(tx: Tx, customer_id: CustomerId) -> Customer:
+    """The merchant's customer, who may be asked for money. Raises NotFound: another's, or archived."""
     customer = await copies.customer(tx, tx.merchant, customer_id)
     if customer is None or customer.archived:
         raise NotFound("There is no such customer.")
     return customer
 
 
-def _require_address(customer: Customer, *, draft: bool) -> None:
+def require_address(customer: Customer, *, draft: bool) -> None:
+    """Raises InvalidInput (`send_email`) unless there is something to mail and an address to mail it to."""
     if draft:
         code, message = "draft-not-sent", "A draft is not sent. Open it first."
     elif customer.email is None:
@@ -128,14 +171,17 @@ def _require_address(customer: Customer, *, draft: bool) -> None:
     raise InvalidInput(message, errors=(FieldError(field="send_email", message=message, code=code),))
 
 
-def _drafted(tx: Tx, command: CreatePaymentLink) -> Invoice:
+def _drafted(tx: Tx, command: CreatePaymentLink, usual: BillingDefaults, customer: Customer, today: date) -> Invoice:
     """The draft that a command asks for. Raises InvalidInput, naming every field that is wrong."""
-    lines = [
-        Line(line.description, line.quantity, line.unit_amount, line.discount_percent, line.tax_rate)
-        for line in command.lines
+    lines = lines_of(command.lines)
+    inclusive = usual.tax_inclusive if command.tax_inclusive is None else command.tax_inclusive
+    due_on = today + timedelta(days=usual.due_days) if command.due_on is None else command.due_on
+    sums = totals(lines, tax_inclusive=inclusive)
+    problems = [
+        *line_problems(lines),
+        *reverse_charge_problems(lines, customer),
+        *invoice_problems(command.currency, sums, due_on, today),
     ]
-    sums = totals(lines, tax_inclusive=command.tax_inclusive)
-    problems = line_problems(lines) + invoice_problems(command.currency, sums, command.due_on, tx.now.date())
     if problems:
         raise InvalidInput(problems[0].message if len(problems) == 1 else "", errors=tuple(problems))
     return Invoice(
@@ -145,27 +191,56 @@ def _drafted(tx: Tx, command: CreatePaymentLink) -> Invoice:
         kind=command.kind,
         status="draft",
         currency=command.currency,
-        lines=tuple(
-            LineItem(
-                description=line.description,
-                quantity=_plain(line.quantity),
-                unit_amount=line.unit_amount,
-                discount_percent=_plain(line.discount_percent),
-                tax_rate=_plain(line.tax_rate),
-                amount=amount,
-            )
-            for line, amount in zip(lines, sums.amounts, strict=True)
-        ),
-        tax_inclusive=command.tax_inclusive,
+        lines=line_items(lines, sums),
+        tax_inclusive=inclusive,
         subtotal=sums.subtotal,
         tax_lines=tuple(TaxLine(rate=_plain(each.rate), base=each.base, amount=each.amount) for each in sums.rates),
         tax=sums.tax,
         total=sums.total,
         amount_due=sums.total,
-        due_on=command.due_on,
-        memo=command.memo,
+        due_on=due_on,
+        memo=command.memo if "memo" in command.model_fields_set else usual.memo,
+        allow_partial=usual.allow_partial if command.allow_partial is None else command.allow_partial,
         created_at=tx.now,
     )
+
+
+def lines_of(typed: Sequence[NewLine]) -> list[Line]:
+    """The lines as the domain adds them up."""
+    return [
+        Line(
+            each.description, each.quantity, each.unit_amount, each.discount_percent, each.tax_rate, each.reverse_charge
+        )
+        for each in typed
+    ]
+
+
+def line_items(lines: Sequence[Line], sums: Totals) -> tuple[LineItem, ...]:
+    """The lines as an invoice shows them."""
+    return tuple(
+        LineItem(
+            description=line.description,
+            quantity=_plain(line.quantity),
+            unit_amount=line.unit_amount,
+            discount_percent=_plain(line.discount_percent),
+            tax_rate=_plain(line.tax_rate),
+            reverse_charge=line.reverse_charge,
+            amount=amount,
+        )
+        for line, amount in zip(lines, sums.amounts, strict=True)
+    )
+
+
+def reverse_charge_problems(lines: Sequence[Line], customer: Customer) -> list[FieldError]:
+    """Who owes the tax must be named with a tax number (Directive 2006/112/EC, article 226, no. 4)."""
+    if customer.tax_ids:
+        return []
+    message = "Reverse charge needs the customer's tax number. Add it to the customer first."
+    return [
+        FieldError(field=f"lines.{place}.reverse_charge", message=message, code="reverse-charge-without-tax-id")
+        for place, line in enumerate(lines)
+        if line.reverse_charge
+    ]
 
 
 def _plain(number: Decimal) -> Decimal:
@@ -178,5 +253,4 @@ def commands(secret_key: str) -> Commands:
     return {
         CreatePaymentLink: partial(create_payment_link, secret_key=secret_key),
         OpenInvoice: partial(open_invoice, secret_key=secret_key),
-        SendPaymentLink: send_payment_link,
     }

@@ -24,8 +24,8 @@ from contracts.billing import (
     PaymentsUnavailable,
     StartInvoicePayment,
 )
-from contracts.message import Actor, InvoiceId, MerchantId, Money, NotAllowed, NotFound, PaymentId, utc
-from services.billing.domain.invoices import Balance, chargeable
+from contracts.message import Actor, InvalidInput, InvoiceId, MerchantId, Money, NotAllowed, NotFound, PaymentId, utc
+from services.billing.domain.invoices import Balance, chargeable, part_problem
 from services.billing.handlers.access import require_sight
 from services.billing.handlers.invoices import pay_link_token, require_open
 from services.billing.settings import Settings
@@ -118,13 +118,15 @@ async def _plan(work: Work, command: StartInvoicePayment, settings: Settings) ->
         _require_payer(invoice, actor, command.link_token_sha256, tx)
         require_open(invoice)
         payer = payer_of(actor)
+        payable = _payable(invoice, command.amount)
         standing = await payments.open_attempt(tx, tx.merchant, command.invoice_id)
         if standing is None:
             await _require_unused(tx, command.invoice_id, payer)
-            attempt = await _new_attempt(tx, invoice, command, settings)
+            attempt = await _new_attempt(tx, invoice, payable, command, settings)
             await books.payment_started(tx, attempt)
             return Mine(attempt)
-        if standing.payer != payer:
+        if standing.payer != payer or standing.payment.amount != payable:
+            # Another part of the amount: the page that asks for the first must not be paid beside the new one.
             return Others(standing)
         if standing.session_url is not None and tx.now - standing.payment.created_at <= _FRESH:
             result = _result(standing, standing.session_url)
@@ -152,12 +154,22 @@ async def _require_unused(tx: Tx, invoice_id: InvoiceId, payer: str) -> None:
         raise InvoiceNotPayable("This attempt to pay has ended. Press Pay again.", why="ended")
 
 
-async def _new_attempt(tx: Tx, invoice: Invoice, command: StartInvoicePayment, settings: Settings) -> Attempt:
-    payable = balance_of(invoice).payable_now
-    if payable == 0:
+def _payable(invoice: Invoice, part: int | None) -> int:
+    """What the checkout is to ask for. Raises InvoiceNotPayable, AmountNotChargeable or InvalidInput (`amount`)."""
+    balance = balance_of(invoice)
+    if balance.payable_now == 0:
         raise InvoiceNotPayable("A payment of this invoice is being processed.", why="processing")
+    if part is not None and (problem := part_problem(balance, part, allowed=invoice.allow_partial)):
+        raise InvalidInput(problem.message, errors=(problem,))
+    payable = balance.payable_now if part is None else part
     if not chargeable(payable, invoice.currency):
         raise AmountNotChargeable(why="amount")
+    return payable
+
+
+async def _new_attempt(
+    tx: Tx, invoice: Invoice, payable: int, command: StartInvoicePayment, settings: Settings
+) -> Attempt:
     payment = Payment(
         id=new_id(),
         merchant_id=invoice.merchant_id,

@@ -19,6 +19,7 @@ from contracts.billing import (
     InvoicePaymentEnded,
     InvoicePaymentProcessing,
     InvoicePaymentStarted,
+    InvoiceReplaced,
     InvoiceVoided,
     Party,
     PayLink,
@@ -66,6 +67,13 @@ async def invoice_closed(
     status = "void" if event is InvoiceVoided else "uncollectible"
     await agreements.invoice_withdrawn(tx, invoice, reason)
     return await tell_invoice(tx, event, invoice, status=status, closed_at=tx.now)
+
+
+async def invoice_replaced(tx: Tx, invoice: Invoice, by: InvoiceId) -> Invoice:
+    """A member withdrew it in favour of another, to which its link leads from now on."""
+    assert invoice.link is not None, "Only an open invoice is replaced."
+    link = invoice.link.model_copy(update={"replaced_by": by})
+    return await tell_invoice(tx, InvoiceReplaced, invoice, status="void", closed_at=tx.now, link=link)
 
 
 async def payment_started(tx: Tx, attempt: Attempt) -> None:
@@ -162,8 +170,13 @@ async def payment_succeeded(
 async def _close_others(tx: Tx, invoice: Invoice, attempt: Attempt) -> None:
     other = await payments.open_attempt(tx, invoice.merchant_id, InvoiceId(invoice.id))
     if other is not None and other.payment.id != attempt.payment.id:
-        await payments.request_close(tx, PaymentId(other.payment.id))
-        tx.notify(CLOSE_CHANNEL)
+        await close_checkout(tx, other)
+
+
+async def close_checkout(tx: Tx, attempt: Attempt) -> None:
+    """Have the closing worker expire an attempt's checkout at Stripe once this has committed."""
+    await payments.request_close(tx, PaymentId(attempt.payment.id))
+    tx.notify(CLOSE_CHANNEL)
 
 
 def _released(invoice: Invoice, attempt: Attempt) -> Invoice:

@@ -147,6 +147,14 @@ async def link_generation(db: Reader, invoice_id: InvoiceId) -> int:
     return generation
 
 
+async def next_link(tx: Tx, invoice_id: InvoiceId) -> int:
+    """Begin a new generation of the invoice's link: the token of the one before is dead."""
+    generation: int = await tx.fetchval(
+        "UPDATE invoice SET link_generation = link_generation + 1 WHERE id = $1 RETURNING link_generation", invoice_id
+    )
+    return generation
+
+
 async def next_attempt(tx: Tx, invoice_id: InvoiceId) -> int:
     """Number the next attempt to collect. Its caller holds the invoice's lock."""
     number: int = await tx.fetchval(

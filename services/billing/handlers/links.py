@@ -1,0 +1,127 @@
+"""The payment link apart from its invoice: withdrawn, made anew, asked for when it has expired."""
+
+import hmac
+from datetime import datetime, timedelta
+from functools import partial
+
+from chassis.database import Tx
+from chassis.requests import Commands
+from chassis.tokens import digest
+from contracts.billing import (
+    FreshLink,
+    Invoice,
+    InvoiceLinkChanged,
+    LinkEmailRequested,
+    PayLink,
+    PayLinkNotUsable,
+    RenewPaymentLink,
+    RequestFreshLink,
+    RevokePaymentLink,
+    SendPaymentLink,
+)
+from contracts.message import Conflict, InvoiceId, NotFound
+from services.billing.handlers.access import is_alive, lock_of_member, require_role
+from services.billing.handlers.invoices import (
+    SELLERS,
+    billable_customer,
+    pay_link_token,
+    require_address,
+    require_future,
+    require_open,
+)
+from services.billing.store import books, defaults, invoices, payments
+
+_NOT_AGAIN_WITHIN = timedelta(hours=1)
+_EARLIER_KEPT = 20
+
+
+async def send_payment_link(tx: Tx, command: SendPaymentLink, *, secret_key: str) -> Invoice:
+    """Mail the payment link (again); a dead one is made anew first, since nobody wants to mail a dead end."""
+    require_role(tx.cause.actor, *SELLERS)
+    invoice = await lock_of_member(tx, command.invoice_id)
+    require_open(invoice)
+    require_address(await billable_customer(tx, invoice.customer_id), draft=False)
+    if not is_alive(invoice, tx.now):
+        invoice = await _renewed(tx, invoice, secret_key, await _usual_end(tx))
+    return await books.tell_invoice(tx, LinkEmailRequested, invoice)
+
+
+async def revoke_payment_link(tx: Tx, command: RevokePaymentLink) -> Invoice:
+    """Withdraw the link; a checkout that was opened through it is closed."""
+    require_role(tx.cause.actor, *SELLERS)
+    invoice = await lock_of_member(tx, command.invoice_id)
+    if invoice.status != "open" or invoice.link is None:
+        raise Conflict("Only an open invoice has a payment link to withdraw.")
+    if invoice.link.revoked:
+        return invoice
+    await _close_public_checkout(tx, invoice)
+    link = invoice.link.model_copy(update={"revoked": True})
+    return await books.tell_invoice(tx, InvoiceLinkChanged, invoice, link=link)
+
+
+async def renew_payment_link(tx: Tx, command: RenewPaymentLink, *, secret_key: str) -> Invoice:
+    """Make a new link; the one before leads to a page that says so."""
+    require_role(tx.cause.actor, *SELLERS)
+    invoice = await lock_of_member(tx, command.invoice_id)
+    require_open(invoice)
+    if command.send_email:
+        require_address(await billable_customer(tx, invoice.customer_id), draft=False)
+    given = "link_expires_at" in command.model_fields_set
+    ends = require_future(command.link_expires_at, tx.now) if given else await _usual_end(tx)
+    await _close_public_checkout(tx, invoice)
+    renewed = await _renewed(tx, invoice, secret_key, ends)
+    return await books.tell_invoice(tx, LinkEmailRequested, renewed) if command.send_email else renewed
+
+
+async def request_fresh_link(tx: Tx, command: RequestFreshLink, *, secret_key: str) -> FreshLink:
+    """Mail a new link to the customer, never to whoever holds the old one; at most once an hour."""
+    invoice = await invoices.lock_invoice(tx, tx.merchant, command.invoice_id)
+    if invoice is None or invoice.link is None or not _holds(invoice.link, command.token_sha256):
+        raise NotFound
+    answer = FreshLink(invoice_id=command.invoice_id)
+    if invoice.link.revoked or invoice.link.replaced_by is not None:
+        why = "revoked" if invoice.link.revoked else "replaced"
+        raise PayLinkNotUsable("This payment link was withdrawn. Please ask for a new one.", why=why)
+    require_open(invoice)
+    customer = await billable_customer(tx, invoice.customer_id)
+    lately = invoice.link.renewed_at is not None and tx.now - invoice.link.renewed_at < _NOT_AGAIN_WITHIN
+    if lately or is_alive(invoice, tx.now) or customer.email is None:
+        return answer
+    renewed = await _renewed(tx, invoice, secret_key, await _usual_end(tx))
+    await books.tell_invoice(tx, LinkEmailRequested, renewed)
+    return answer
+
+
+def _holds(link: PayLink, token_sha256: str) -> bool:
+    return any(hmac.compare_digest(each, token_sha256) for each in (link.token_sha256, *link.earlier_sha256))
+
+
+async def _usual_end(tx: Tx) -> datetime | None:
+    days = (await defaults.defaults(tx, tx.merchant)).link_days
+    return None if days is None else tx.now + timedelta(days=days)
+
+
+async def _renewed(tx: Tx, invoice: Invoice, secret_key: str, ends: datetime | None) -> Invoice:
+    assert invoice.link is not None, "An invoice has a link from the moment it opens."
+    invoice_id = InvoiceId(invoice.id)
+    token = pay_link_token(secret_key, invoice_id, await invoices.next_link(tx, invoice_id))
+    earlier = (*invoice.link.earlier_sha256, invoice.link.token_sha256)[-_EARLIER_KEPT:]
+    link = PayLink(token_sha256=digest(token), expires_at=ends, earlier_sha256=earlier, renewed_at=tx.now)
+    return await books.tell_invoice(tx, InvoiceLinkChanged, invoice, link=link)
+
+
+async def _close_public_checkout(tx: Tx, invoice: Invoice) -> None:
+    """Nobody may go on paying through a link that is dead. What a contact opened in the portal stays."""
+    standing = await payments.open_attempt(tx, tx.merchant, InvoiceId(invoice.id))
+    if standing is not None and standing.payer == "public":
+        await books.close_checkout(tx, standing)
+
+
+def commands(secret_key: str) -> Commands:
+    """Which function answers which command. Pay links are derived from `secret_key`."""
+    return {
+        SendPaymentLink: partial(send_payment_link, secret_key=secret_key),
+        RevokePaymentLink: revoke_payment_link,
+        RenewPaymentLink: partial(renew_payment_link, secret_key=secret_key),
+        RequestFreshLink: partial(request_fresh_link, secret_key=secret_key),
+    }
