@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from contracts.billing import (
     BeingPaid,
@@ -24,6 +24,9 @@ from contracts.billing import (
     PayLinkUrl,
     Receipt,
     ReceiptPdf,
+    RenewPaymentLink,
+    ReplaceInvoice,
+    RevokePaymentLink,
     SendPaymentLink,
     StartInvoicePayment,
     TaxLine,
@@ -46,6 +49,7 @@ class Link(Answer):
 
     revoked: bool
     expires_at: datetime | None
+    replaced_by: UUID | None
 
 
 class Invoice(Answer):
@@ -53,7 +57,7 @@ class Invoice(Answer):
 
     id: UUID
     customer_id: UUID
-    kind: Literal["one_time"]
+    kind: Literal["one_time", "recurring", "payment_plan"]
     status: Status
     number: str | None
     currency: str
@@ -74,6 +78,8 @@ class Invoice(Answer):
     being_paid: BeingPaid | None
     last_decline: Decline | None
     receipts: list[Receipt]
+    allow_partial: bool
+    replaces: UUID | None
     created_at: datetime
     opened_at: datetime | None
     paid_at: datetime | None
@@ -93,17 +99,51 @@ class NewPaymentLink(Given):
             examples=[[{"description": "Consulting", "quantity": "2.5", "unit_amount": 12000, "tax_rate": "19"}]],
         ),
     ]
-    tax_inclusive: bool = False
-    due_on: Annotated[date, Field(examples=["2026-04-30"])]
-    memo: Text | None = None
+    tax_inclusive: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
+    due_on: Annotated[
+        date | None, Field(examples=["2026-04-30"], description="Null: after as many days as the billing defaults say.")
+    ] = None
+    memo: Annotated[Text | None, Field(description="Left out: as the billing defaults say.")] = None
+    partial: Annotated[
+        bool | None, Field(description="Whether a part may be paid. Null: as the billing defaults say.")
+    ] = None
+    expires_at: Annotated[
+        AwareDatetime | None,
+        Field(description="Until when its payment link works; null: no end. Left out: as the billing defaults say."),
+    ] = None
     send_email: bool = False
     draft: bool = False
 
+    def fields(self) -> dict[str, Any]:
+        """What was given, under the names that billing's command has for it."""
+        return {_NAMES.get(name, name): value for name, value in self.model_dump(exclude_unset=True).items()}
 
-class Opening(Given):
-    """How to open a draft."""
 
+_NAMES = {"partial": "allow_partial", "expires_at": "link_expires_at"}
+
+
+class LinkEnd(Given):
+    """Until when a payment link works."""
+
+    expires_at: Annotated[
+        AwareDatetime | None, Field(description="Null: no end. Left out: as the billing defaults say.")
+    ] = None
     send_email: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """What was given, under the names that billing's command has for it."""
+        return {_NAMES.get(name, name): value for name, value in self.model_dump(exclude_unset=True).items()}
+
+
+class Payable(Given):
+    """How much of an invoice to pay."""
+
+    amount: Annotated[
+        int | None,
+        Field(
+            gt=0, le=99_999_999_999, description="In minor units, where the invoice may be paid in parts; null: all."
+        ),
+    ] = None
 
 
 class PublicUrl(Answer):
@@ -124,7 +164,9 @@ async def _seen(request: Request, session: Session, invoice_id: UUID) -> Invoice
     return InvoiceId(invoice_id)
 
 
-MemberCommand = OpenInvoice | SendPaymentLink | VoidInvoice | GiveUpInvoice
+MemberCommand = (
+    OpenInvoice | SendPaymentLink | RevokePaymentLink | RenewPaymentLink | VoidInvoice | GiveUpInvoice | ReplaceInvoice
+)
 
 
 async def _by_member(request: Request, session: Session, command: MemberCommand, key: str | None) -> Invoice:
@@ -147,7 +189,7 @@ async def create(
     """*Save And Email Payment Link* with `send_email`, *Save Payment Link* without. Members only."""
     await readmodel.customer(request.app.state.runtime.db, viewer_of(session), customer_id)
     must_be_member(session)
-    command = CreatePaymentLink(customer_id=CustomerId(customer_id), **body.model_dump(exclude_unset=True))
+    command = CreatePaymentLink(customer_id=CustomerId(customer_id), **body.fields())
     return Invoice.model_validate(await commands.send(request, command, id=key))
 
 
@@ -185,10 +227,10 @@ async def read(request: Request, invoice_id: UUID, session: AnyAccount) -> Invoi
     responses=refusals(*COMMAND, 404, 409),
 )
 async def open_draft(
-    request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey, body: Opening | None = None
+    request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
 ) -> Invoice:
     """It gets its number and may be paid. Members only."""
-    given = body.model_dump(exclude_unset=True) if body else {}
+    given = body.fields() if body else {}
     return await _by_member(request, session, OpenInvoice(invoice_id=InvoiceId(invoice_id), **given), key)
 
 
@@ -201,6 +243,47 @@ async def open_draft(
 async def send(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
     """Members only."""
     return await _by_member(request, session, SendPaymentLink(invoice_id=InvoiceId(invoice_id)), key)
+
+
+@router.post(
+    "/invoices/{invoice_id}/replace",
+    operation_id="replaceInvoice",
+    summary="Withdraw an open invoice in favour of a new one",
+    status_code=201,
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def replace(
+    request: Request, invoice_id: UUID, body: NewPaymentLink, session: AnyAccount, key: IdempotencyKey
+) -> Invoice:
+    """Answers with the new one, for the same customer; the old payment link leads on to it. Members only."""
+    old = await readmodel.invoice(request.app.state.runtime.db, viewer_of(session), invoice_id)
+    command = ReplaceInvoice(invoice_id=InvoiceId(invoice_id), customer_id=old.customer_id, **body.fields())
+    return await _by_member(request, session, command, key)
+
+
+@router.post(
+    "/invoices/{invoice_id}/link/renew",
+    operation_id="renewPaymentLink",
+    summary="Make a new payment link",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def renew(
+    request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
+) -> Invoice:
+    """The one before leads nowhere from now on but to a page that says so. Members only."""
+    given = body.fields() if body else {}
+    return await _by_member(request, session, RenewPaymentLink(invoice_id=InvoiceId(invoice_id), **given), key)
+
+
+@router.post(
+    "/invoices/{invoice_id}/link/revoke",
+    operation_id="revokePaymentLink",
+    summary="Withdraw the payment link",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def revoke(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+    """The invoice stays open in the portal. Members only."""
+    return await _by_member(request, session, RevokePaymentLink(invoice_id=InvoiceId(invoice_id)), key)
 
 
 @router.post(
@@ -247,11 +330,14 @@ async def link(request: Request, invoice_id: UUID, session: AnyAccount, _key: Id
     summary="Open (or resume) the invoice's checkout",
     responses=refusals(*COMMAND, 404, 409, 410),
 )
-async def pay(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Checkout:
+async def pay(
+    request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey, body: Payable | None = None
+) -> Checkout:
     """Send the browser to `checkout_url`. The customer's own contacts only; others pay through the public URL."""
     seen = await _seen(request, session, invoice_id)
     must_be_contact(session)
-    command = StartInvoicePayment(invoice_id=seen, return_path=f"/portal/payments/{seen}?paid=confirming")
+    given = body.model_dump(exclude_unset=True) if body else {}
+    command = StartInvoicePayment(invoice_id=seen, return_path=f"/portal/payments/{seen}?paid=confirming", **given)
     return Checkout.model_validate(await commands.send(request, command, id=key))
 
 

@@ -60,7 +60,10 @@ CREATE TABLE copy_reconciliation (
 );
 
 ALTER TABLE copy_invoice
-    ADD COLUMN subscription_id uuid GENERATED ALWAYS AS ((state->>'subscription_id')::uuid) STORED;
+    ADD COLUMN subscription_id uuid GENERATED ALWAYS AS ((state->>'subscription_id')::uuid) STORED,
+    -- The hashes of links that it had before: few invoices have any.
+    ADD COLUMN earlier_links jsonb GENERATED ALWAYS AS (nullif(state->'link'->'earlier_sha256', '[]'::jsonb)) STORED;
+CREATE INDEX copy_invoice_by_earlier_link ON copy_invoice USING gin (earlier_links) WHERE earlier_links IS NOT NULL;
 CREATE INDEX copy_invoice_of_subscription ON copy_invoice (subscription_id, id) WHERE subscription_id IS NOT NULL;
 ALTER TABLE copy_payment
     ADD COLUMN surplus boolean GENERATED ALWAYS AS ((state->>'surplus')::boolean) STORED;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -23,6 +24,8 @@ router = APIRouter()
 said = {
     "mailed": _("The mail is on its way."),
     "opened": _("The invoice is open now."),
+    "link-renewed": _("There is a new payment link; the one before no longer works."),
+    "link-revoked": _("The payment link has been withdrawn. The invoice can be paid in the portal."),
     "withdrawn": _("The invoice has been withdrawn."),
     "given-up": _("The invoice has been marked as uncollectible."),
 }
@@ -47,7 +50,16 @@ async def _show(request: Request, session: Session, invoice: Invoice, form: Form
         customer=await readmodel.customer(db, viewer, invoice.customer_id),
         mail=next((mail for mail in mails if mail.template == "payment_link"), None),
         payments=payments.items,
+        link_state=_link_state(invoice, request.app.state.runtime.clock.now()),
     )
+
+
+def _link_state(invoice: Invoice, now: datetime) -> str:
+    """Why the payment link is dead; empty while it works."""
+    if invoice.link is None or invoice.link.revoked:
+        return "revoked" if invoice.link else ""
+    ended = invoice.link.expires_at is not None and invoice.link.expires_at <= now
+    return "expired" if ended else ""
 
 
 @router.get("/console/invoices/{invoice_id:uuid}")
@@ -78,6 +90,10 @@ def _order(verb: str, invoice: Invoice, form: Form) -> tuple[Command[Invoice], s
             return billing.SendPaymentLink(invoice_id=invoice.id), "mailed"
         case "void":
             return billing.VoidInvoice(invoice_id=invoice.id), "withdrawn"
+        case "renew-link":
+            return billing.RenewPaymentLink(invoice_id=invoice.id), "link-renewed"
+        case "revoke-link":
+            return billing.RevokePaymentLink(invoice_id=invoice.id), "link-revoked"
         case "give-up":
             return billing.GiveUpInvoice(invoice_id=invoice.id), "given-up"
         case "open":

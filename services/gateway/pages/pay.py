@@ -18,12 +18,16 @@ from .brand import brand_of
 from .documents import pdf
 from .forms import Form
 from .page import Page, see
+from .parts import amount_of
 
 router = APIRouter()
 
 
 async def _found(request: Request, token: str) -> tuple[Invoice | None, str]:
-    """The token's invoice, and why it cannot be shown: *revoked*, *expired*, *replaced*, *unknown*, or empty."""
+    """The token's invoice, and why it cannot be shown, or an empty text.
+
+    *revoked*, *expired*, *replaced* (by another invoice), *renewed* (there is a newer link to the same one), *unknown*.
+    """
     invoice = await readmodel.invoice_by_link(request.app.state.runtime.db, digest(token))
     if invoice is None or invoice.link is None or invoice.status == "draft":
         return None, "unknown"
@@ -31,6 +35,8 @@ async def _found(request: Request, token: str) -> tuple[Invoice | None, str]:
         return invoice, "replaced"
     if invoice.link.revoked and invoice.status not in {"void", "uncollectible"}:
         return invoice, "revoked"
+    if invoice.link.token_sha256 != digest(token):
+        return invoice, "renewed"
     expires = invoice.link.expires_at
     if expires is not None and expires <= request.app.state.runtime.clock.now() and invoice.status == "open":
         return invoice, "expired"
@@ -45,10 +51,16 @@ async def _customer(request: Request, invoice: Invoice) -> Customer | None:
         return None
 
 
-async def _dead(request: Request, invoice: Invoice | None, why: str) -> Response:
+async def _dead(
+    request: Request, token: str, invoice: Invoice | None, why: str, *, form: Form | None = None
+) -> Response:
     merchant = await brand_of(request, invoice.merchant_id) if invoice else None
-    page = await Page.of(request, None, merchant=merchant)
-    return page.render("pay_dead.html", status=410 if invoice else 404, why=why)
+    customer = await _customer(request, invoice) if invoice else None
+    page = await Page.of(request, None, merchant=merchant, customer=customer)
+    form = form or Form()
+    status = form.status if form.problem else 410 if invoice else 404
+    asked = request.query_params.get("done") == "fresh-link"
+    return page.render("pay_dead.html", status=status, why=why, token=token, form=form, asked=asked)
 
 
 async def _alive(
@@ -73,7 +85,7 @@ async def show(request: Request, token: str) -> Response:
     """The invoice with the button to pay it, or why there is nothing to pay here and what to do next."""
     invoice, why = await _found(request, token)
     if invoice is None or why:
-        return await _dead(request, invoice, why)
+        return await _dead(request, token, invoice, why)
     return await _alive(request, token, invoice, signed_up=request.query_params.get("done") == "signed-up")
 
 
@@ -82,24 +94,47 @@ async def pay(request: Request, token: str) -> Response:
     """Open (or go on with) the invoice's checkout."""
     invoice, why = await _found(request, token)
     if invoice is None or why:
-        return await _dead(request, invoice, why)
+        return await _dead(request, token, invoice, why)
     form = await Form.posted(request)
     page = await Page.of(request, None, customer=await _customer(request, invoice))
     with form.refusals(page.reader):
+        part = amount_of(form, invoice, page.reader)
         started = await commands.send(
             request,
             billing.StartInvoicePayment(
                 invoice_id=invoice.id,
                 link_token_sha256=digest(token),
                 return_path=f"/pay/{token}?paid=confirming",
+                **part,
             ),
             id=form.command_id,
             public=bearer_of(token),
             merchant_id=invoice.merchant_id,
-            known=[(Invoice, invoice.id), (Customer, invoice.customer_id)],
+            known=[(Customer, invoice.customer_id)],
         )
         return see(started.checkout_url)
     return await _alive(request, token, invoice, form=form)
+
+
+@router.post("/pay/{token}/fresh-link")
+async def fresh_link(request: Request, token: str) -> Response:
+    """Have a new link mailed to the address that the invoice belongs to, whoever holds the dead one."""
+    invoice, why = await _found(request, token)
+    form = await Form.posted(request)
+    if invoice is None or why not in {"expired", "renewed"}:
+        return await _dead(request, token, invoice, why) if why else see(f"/pay/{token}")
+    page = await Page.of(request, None, customer=await _customer(request, invoice))
+    with form.refusals(page.reader):
+        await commands.send(
+            request,
+            billing.RequestFreshLink(invoice_id=invoice.id, token_sha256=digest(token)),
+            id=form.command_id,
+            public=bearer_of(token),
+            merchant_id=invoice.merchant_id,
+            known=[(Customer, invoice.customer_id)],
+        )
+        return see(f"/pay/{token}?done=fresh-link")
+    return await _dead(request, token, invoice, why, form=form)
 
 
 @router.post("/pay/{token}/sign-up")
@@ -107,7 +142,7 @@ async def sign_up(request: Request, token: str) -> Response:
     """Have the invitation mailed to the address that the invoice belongs to, whoever holds the link."""
     invoice, why = await _found(request, token)
     if invoice is None or why:
-        return await _dead(request, invoice, why)
+        return await _dead(request, token, invoice, why)
     form = await Form.posted(request)
     page = await Page.of(request, None, customer=await _customer(request, invoice))
     with form.refusals(page.reader):
@@ -127,7 +162,7 @@ async def document(request: Request, token: str, document: str) -> Response:
     """The invoice, or the receipt once it is paid."""
     invoice, why = await _found(request, token)
     if invoice is None or why:
-        return await _dead(request, invoice, why)
+        return await _dead(request, token, invoice, why)
     customer = await _customer(request, invoice)
     return await pdf(
         request, invoice, document, locale=customer.locale if customer else None, link_token_sha256=digest(token)

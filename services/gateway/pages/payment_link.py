@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from contracts import billing
+from contracts.billing import Invoice
 from contracts.identity import Customer
 from contracts.message import FieldError, InvalidInput, minor_digits
 from services.gateway import commands, readmodel
@@ -93,8 +94,8 @@ def lines_of(form: Form, currency: str, reader: Reader) -> list[dict[str, Any]]:
         return None
 
     for number, typed in form.numbered("lines"):
-        parts = ("description", "quantity", "unit_amount", "tax_rate")
-        words, quantity, price, tax = (typed.get(part, "") for part in parts)
+        parts = ("description", "quantity", "unit_amount", "tax_rate", "discount_percent")
+        words, quantity, price, tax, discount = (typed.get(part, "") for part in parts)
         if not words and not price:
             continue
         at = f"lines.{number}"
@@ -110,6 +111,11 @@ def lines_of(form: Form, currency: str, reader: Reader) -> list[dict[str, Any]]:
                     f"{at}.tax_rate",
                     lambda text=tax: amounts.number(text or "0", reader.locale),  # type: ignore[misc]  # likewise
                 ),
+                "discount_percent": parsed(
+                    f"{at}.discount_percent",
+                    lambda text=discount: amounts.number(text or "0", reader.locale),  # type: ignore[misc]  # likewise
+                ),
+                "reverse_charge": typed.get("reverse_charge") == "yes",
             }
         )
         if not words:
@@ -128,7 +134,9 @@ def example(currency: str, reader: Reader) -> str:
     return amounts.typed(125 * 10 ** minor_digits(currency) // 10 * 10, currency, reader.locale)
 
 
-def _show(page: Page, session: Session, customer: Customer, form: Form, more: int = 0) -> Response:
+def _show(
+    page: Page, session: Session, customer: Customer, form: Form, more: int = 0, replaced: Invoice | None = None
+) -> Response:
     merchant = session.merchant
     filled = 1 + max((number for number, _ in form.numbered("lines")), default=-1)
     currency = form.get("currency") or (merchant.currency if merchant else "EUR")
@@ -140,19 +148,89 @@ def _show(page: Page, session: Session, customer: Customer, form: Form, more: in
         line_count=min(max(filled, 1) + more, MOST_LINES),
         currencies=currencies(currency),
         example=example(currency, page.reader),
+        replaced=replaced,
     )
+
+
+async def _usual(request: Request, session: Session, reader: Reader) -> Form:
+    """One empty line in the merchant's currency, with what it usually wants."""
+    assert session.viewer is not None
+    usual = await readmodel.defaults(request.app.state.runtime.db, session.viewer.merchant_id)
+    link_ends = reader.today + timedelta(days=usual.link_days) if usual.link_days else None
+    return Form(
+        {
+            "due_on": (reader.today + timedelta(days=usual.due_days)).isoformat(),
+            "currency": session.merchant.currency if session.merchant else "EUR",
+            "lines.0.quantity": "1",
+            "lines.0.tax_rate": reader.decimal(usual.tax_rate),
+            "tax_inclusive": "yes" if usual.tax_inclusive else "",
+            "allow_partial": "yes" if usual.allow_partial else "",
+            "link_expires_on": link_ends.isoformat() if link_ends else "",
+            "memo": usual.memo or "",
+        }
+    )
+
+
+def _as_typed(invoice: Invoice, reader: Reader) -> Form:
+    """The form that this invoice would have come from."""
+    values = {
+        "due_on": max(invoice.due_on, reader.today).isoformat(),
+        "currency": invoice.currency,
+        "tax_inclusive": "yes" if invoice.tax_inclusive else "",
+        "allow_partial": "yes" if invoice.allow_partial else "",
+        "memo": invoice.memo or "",
+    }
+    for place, line in enumerate(invoice.lines):
+        values |= {
+            f"lines.{place}.description": line.description,
+            f"lines.{place}.quantity": reader.decimal(line.quantity),
+            f"lines.{place}.unit_amount": amounts.typed(line.unit_amount, invoice.currency, reader.locale),
+            f"lines.{place}.tax_rate": reader.decimal(line.tax_rate),
+            f"lines.{place}.discount_percent": reader.decimal(line.discount_percent) if line.discount_percent else "",
+            f"lines.{place}.reverse_charge": "yes" if line.reverse_charge else "",
+        }
+    return Form(values)
+
+
+def _link_end(form: Form, reader: Reader) -> datetime | None:
+    """The end of the last day on which the link is to work, where the reader is. Raises InvalidInput."""
+    typed = form.given("link_expires_on")
+    if typed is None:
+        return None
+    try:
+        day = date.fromisoformat(typed)
+    except ValueError as wrong:
+        message = reader.gettext("Please enter a date.")
+        raise InvalidInput(errors=(FieldError(field="link_expires_on", message=message),)) from wrong
+    if day < reader.today:
+        message = reader.gettext("The payment link must end in the future.")
+        raise InvalidInput(errors=(FieldError(field="link_expires_on", message=message),))
+    return datetime.combine(day + timedelta(days=1), time(), reader.zone)
+
+
+def _fields(form: Form, customer_id: UUID, reader: Reader) -> dict[str, Any]:
+    """The form as the command's fields. Raises InvalidInput."""
+    currency = form.get("currency")
+    return {
+        "customer_id": customer_id,
+        "currency": currency,
+        "lines": lines_of(form, currency, reader),
+        "tax_inclusive": form.get("tax_inclusive") == "yes",
+        "allow_partial": form.get("allow_partial") == "yes",
+        "link_expires_at": _link_end(form, reader),
+        "due_on": form.given("due_on"),
+        "memo": form.given("memo"),
+        "send_email": form.get("press") == "email",
+    }
 
 
 @router.get("/console/customers/{customer_id:uuid}/payment-links/new")
 async def new(request: Request, session: MemberSession, customer_id: UUID) -> Response:
-    """One empty line, due in two weeks, in the merchant's currency."""
+    """One empty line, with the merchant's defaults."""
     assert session.viewer is not None
     page = await Page.of(request, session)
     customer = await readmodel.customer(request.app.state.runtime.db, session.viewer, customer_id)
-    due = page.reader.today + timedelta(days=14)
-    currency = session.merchant.currency if session.merchant else "EUR"
-    form = Form({"due_on": due.isoformat(), "currency": currency, "lines.0.quantity": "1", "lines.0.tax_rate": "0"})
-    return _show(page, session, customer, form)
+    return _show(page, session, customer, await _usual(request, session, page.reader))
 
 
 @router.post("/console/customers/{customer_id:uuid}/payment-links/new")
@@ -165,18 +243,36 @@ async def create(request: Request, session: MemberSession, customer_id: UUID) ->
     if form.get("press") == "add_line":
         return _show(page, session, customer, form, more=1)
     with form.refusals(page.reader):
-        currency = form.get("currency")
-        order = billing.CreatePaymentLink.model_validate(
-            {
-                "customer_id": customer_id,
-                "currency": currency,
-                "lines": lines_of(form, currency, page.reader),
-                "due_on": form.given("due_on"),
-                "memo": form.given("memo"),
-                "send_email": form.get("press") == "email",
-            }
-        )
+        order = billing.CreatePaymentLink.model_validate(_fields(form, customer_id, page.reader))
         invoice = await commands.send(request, order, id=form.command_id)
         said = "link-mailed" if order.send_email else "link-saved"
         return done(f"/console/invoices/{invoice.id}", said)
     return _show(page, session, customer, form)
+
+
+@router.get("/console/invoices/{invoice_id:uuid}/replacements/new")
+async def corrected(request: Request, session: MemberSession, invoice_id: UUID) -> Response:
+    """The form, filled in as the invoice was."""
+    assert session.viewer is not None
+    db, page = request.app.state.runtime.db, await Page.of(request, session)
+    invoice = await readmodel.invoice(db, session.viewer, invoice_id)
+    customer = await readmodel.customer(db, session.viewer, invoice.customer_id)
+    return _show(page, session, customer, _as_typed(invoice, page.reader), replaced=invoice)
+
+
+@router.post("/console/invoices/{invoice_id:uuid}/replacements/new")
+async def replace(request: Request, session: MemberSession, invoice_id: UUID) -> Response:
+    """Withdraw the invoice and open the corrected one."""
+    assert session.viewer is not None
+    db, page = request.app.state.runtime.db, await Page.of(request, session)
+    invoice = await readmodel.invoice(db, session.viewer, invoice_id)
+    customer = await readmodel.customer(db, session.viewer, invoice.customer_id)
+    form = await Form.posted(request)
+    if form.get("press") == "add_line":
+        return _show(page, session, customer, form, more=1, replaced=invoice)
+    with form.refusals(page.reader):
+        fields = _fields(form, invoice.customer_id, page.reader)
+        order = billing.ReplaceInvoice.model_validate({**fields, "invoice_id": invoice_id})
+        fresh = await commands.send(request, order, id=form.command_id)
+        return done(f"/console/invoices/{fresh.id}", "link-mailed" if order.send_email else "link-saved")
+    return _show(page, session, customer, form, replaced=invoice)

@@ -17,6 +17,7 @@ from .documents import pdf
 from .forms import Form
 from .language import gettext_noop as _
 from .page import NavEntry, Page, see
+from .parts import amount_of
 
 router = APIRouter()
 navigation = NavEntry("portal", 20, "/portal/payments", _("Payments"))
@@ -65,10 +66,11 @@ async def pay(request: Request, session: ContactSession, invoice_id: UUID) -> Re
     form = await Form.posted(request)
     page = await Page.of(request, session)
     with form.refusals(page.reader):
+        part = amount_of(form, invoice, page.reader)
         started = await commands.send(
             request,
             billing.StartInvoicePayment(
-                invoice_id=invoice.id, return_path=f"/portal/payments/{invoice.id}?paid=confirming"
+                invoice_id=invoice.id, return_path=f"/portal/payments/{invoice.id}?paid=confirming", **part
             ),
             id=form.command_id,
             known=[(Invoice, invoice.id)],

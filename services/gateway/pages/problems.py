@@ -85,6 +85,15 @@ _CODES = {
     "due-date-out-of-range": _("The due date must be between %(first)s and %(last)s."),
     "draft-not-sent": _("A draft is not sent. Open it first."),
     "no-email-address": _("This customer has no e-mail address."),
+    "reverse-charge-taxed": _("A line under reverse charge has no tax: the customer owes it."),
+    "reverse-charge-without-tax-id": _("Reverse charge needs the customer's tax number. Add it to the customer first."),
+    "link-end-past": _("The payment link must end in the future."),
+    "draft-without-link": _("A draft has no payment link yet. Say until when it lives when you open it."),
+    "retry-days-not-rising": _("Retries are days after the first failure, each later than the one before."),
+    "part-too-large": _("At most %(most)s can be paid now."),
+    "part-not-allowed": _("Only the whole amount of %(whole)s can be paid."),
+    "part-not-chargeable": _("This amount cannot be paid by card."),
+    "rest-too-small": _("What is left must be at least %(least)s."),
 }
 
 

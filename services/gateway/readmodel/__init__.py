@@ -6,7 +6,7 @@ from .homes import ConsoleHome, DayIncome, Outstanding, PortalHome, console_home
 from .invoices import invoice, invoice_by_link, invoices, open_invoices, payments
 from .lists import Page, Reader
 from .mails import mails_about
-from .merchants import known, logo, merchant
+from .merchants import defaults, known, logo, merchant
 from .timeline import Entry, timeline
 from .todos import todo, todos
 
@@ -23,6 +23,7 @@ __all__ = [
     "contacts",
     "customer",
     "customers",
+    "defaults",
     "invitations",
     "invoice",
     "invoice_by_link",

@@ -51,6 +51,11 @@ async def invoice(db: Reader, viewer: Viewer, invoice_id: UUID) -> Invoice:
 async def invoice_by_link(db: Reader, token_sha256: str) -> Invoice | None:
     """The invoice whose public URL holds the token with this hash, dead links too: the page says what to do instead."""
     row = await db.fetchrow("SELECT state FROM copy_invoice WHERE link_sha256 = $1 AND NOT deleted", token_sha256)
+    if row is None:
+        row = await db.fetchrow(
+            "SELECT state FROM copy_invoice WHERE earlier_links ? $1 AND earlier_links IS NOT NULL AND NOT deleted",
+            token_sha256,
+        )
     return None if row is None else _invoice(row)
 
 

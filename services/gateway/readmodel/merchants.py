@@ -7,8 +7,9 @@ from base64 import b64decode
 from collections.abc import Iterable
 from uuid import UUID
 
+from contracts.billing import BillingDefaults
 from contracts.identity import Merchant
-from contracts.message import Known, NotFound, State
+from contracts.message import Known, MerchantId, NotFound, State
 from services.gateway.readmodel.lists import Reader
 
 
@@ -18,6 +19,14 @@ async def merchant(db: Reader, merchant_id: UUID) -> Merchant:
     if row is None:
         raise NotFound
     return Merchant.model_validate_json(row["state"])
+
+
+async def defaults(db: Reader, merchant_id: UUID) -> BillingDefaults:
+    """What a merchant wants of invoices unless it says otherwise; the contract's own values where it has said nothing."""
+    row = await db.fetchrow("SELECT state FROM copy_defaults WHERE id = $1 AND NOT deleted", merchant_id)
+    if row is None:
+        return BillingDefaults(id=merchant_id, merchant_id=MerchantId(merchant_id))
+    return BillingDefaults.model_validate_json(row["state"])
 
 
 async def logo(db: Reader, merchant_id: UUID) -> tuple[bytes, int] | None:

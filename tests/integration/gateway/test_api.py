@@ -452,6 +452,9 @@ MEMBERS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("POST", "/invoices/{invoice}/void", None),
     ("POST", "/invoices/{invoice}/give-up", None),
     ("POST", "/invoices/{invoice}/link", None),
+    ("POST", "/invoices/{invoice}/link/renew", {}),
+    ("POST", "/invoices/{invoice}/link/revoke", None),
+    ("POST", "/invoices/{invoice}/replace", LINK),
 ]
 CONTACTS_OPERATIONS: list[tuple[str, str, Any]] = [("POST", "/invoices/{invoice}/pay", None)]
 EVERYBODYS_OPERATIONS: list[tuple[str, str, Any]] = [
@@ -501,7 +504,8 @@ async def test_foreign_ids_are_not_found_and_nothing_is_asked(world: World) -> N
         assert await _operations(world, contact, every, await ids(stranger)) == {404}
         assert await _operations(world, contact, every, await ids(bob)) == {404}
         assert await _operations(world, contact, MEMBERS_OPERATIONS, await ids(ada)) == {403}
-        for method, path in (("GET", "/customers"), ("POST", "/customers"), ("PATCH", "/merchant")):
+        refusing = (("GET", "/customers"), ("POST", "/customers"), ("PATCH", "/merchant"), ("GET", "/billing-defaults"))
+        for method, path in (*refusing, ("PATCH", "/billing-defaults")):
             body = {"name": "X", "email": "x@example.com"} if method == "POST" else {}
             refused = await contact.request(method, f"/api/v1{path}", json=body)
             assert problem(refused, 403)["detail"] == "Only members of the merchant's team may do this."
@@ -527,6 +531,8 @@ GET /api/v1/customers · POST /api/v1/customers · GET /api/v1/customers/{custom
 PATCH /api/v1/customers/{customer_id} · POST /api/v1/customers/{customer_id}/invitations ·
 POST /api/v1/invitations/accept · POST /api/v1/customers/{customer_id}/payment-links · GET /api/v1/invoices ·
 GET /api/v1/invoices/{invoice_id} · POST /api/v1/invoices/{invoice_id}/link · POST /api/v1/invoices/{invoice_id}/pay ·
+POST /api/v1/invoices/{invoice_id}/link/renew · POST /api/v1/invoices/{invoice_id}/link/revoke ·
+POST /api/v1/invoices/{invoice_id}/replace · GET /api/v1/billing-defaults · PATCH /api/v1/billing-defaults ·
 POST /api/v1/invoices/{invoice_id}/open · POST /api/v1/invoices/{invoice_id}/send ·
 POST /api/v1/invoices/{invoice_id}/void · POST /api/v1/invoices/{invoice_id}/give-up ·
 GET /api/v1/invoices/{invoice_id}/invoice.pdf · GET /api/v1/invoices/{invoice_id}/receipt.pdf ·

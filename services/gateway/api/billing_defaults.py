@@ -1,0 +1,77 @@
+"""What a merchant wants of invoices and subscriptions unless it says otherwise."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from contracts.billing import ChangeDefaults
+from contracts.message import Percent, Text
+from services.gateway import commands, readmodel
+from services.gateway.api.document import COMMAND, refusals
+from services.gateway.api.shapes import Answer, Given, IdempotencyKey
+from services.gateway.security import MemberSession, viewer_of
+
+router = APIRouter(tags=["merchant"])
+
+Days = Annotated[int, Field(ge=1, le=60)]
+
+
+class BillingDefaults(Answer):
+    """The defaults as they are; days count from the moment that something is made."""
+
+    due_days: int
+    tax_rate: Decimal
+    tax_inclusive: bool
+    memo: str | None
+    allow_partial: bool
+    link_days: Annotated[int | None, Field(description="After how many days a payment link expires; null: never.")]
+    allow_customer_cancel: bool
+    allow_customer_pause: bool
+    minimum_payments: int
+    retry_days: Annotated[list[int], Field(description="Days after an automatic charge first failed.")]
+    after_last_retry: Literal["cancel", "keep"]
+    plan_on_cancel: Literal["owe", "waive", "ask"]
+    renewal_notice_days: int
+
+
+class BillingDefaultsChange(Given):
+    """What to change; fields that are left out stay."""
+
+    due_days: Annotated[int, Field(ge=0, le=365)] = 14
+    tax_rate: Percent = Decimal(0)
+    tax_inclusive: bool = False
+    memo: Text | None = None
+    allow_partial: bool = False
+    link_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    allow_customer_cancel: bool = False
+    allow_customer_pause: bool = False
+    minimum_payments: Annotated[int, Field(ge=0, le=120)] = 0
+    retry_days: Annotated[list[Days], Field(max_length=10)] = Field(default_factory=list)
+    after_last_retry: Literal["cancel", "keep"] = "cancel"
+    plan_on_cancel: Literal["owe", "waive", "ask"] = "ask"
+    renewal_notice_days: Annotated[int, Field(ge=0, le=30)] = 3
+
+
+@router.get("/billing-defaults", operation_id="readBillingDefaults", summary="The billing defaults")
+async def read(request: Request, session: MemberSession) -> BillingDefaults:
+    """Members only."""
+    found = await readmodel.defaults(request.app.state.runtime.db, viewer_of(session).merchant_id)
+    return BillingDefaults.model_validate(found)
+
+
+@router.patch(
+    "/billing-defaults",
+    operation_id="changeBillingDefaults",
+    summary="Change the billing defaults",
+    responses=refusals(*COMMAND),
+)
+async def change(
+    request: Request, body: BillingDefaultsChange, _session: MemberSession, key: IdempotencyKey
+) -> BillingDefaults:
+    """Admins only. What exists already stays as it is."""
+    command = ChangeDefaults(**body.model_dump(exclude_unset=True))
+    return BillingDefaults.model_validate(await commands.send(request, command, id=key))

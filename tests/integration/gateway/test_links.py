@@ -1,0 +1,289 @@
+"""The payment link's pages and operations: parts, dead links and what they offer, replacing, the billing defaults."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from chassis.tokens import digest
+from contracts.billing import (
+    BillingDefaults,
+    BillingDefaultsChanged,
+    ChangeDefaults,
+    CheckoutStarted,
+    CreatePaymentLink,
+    FreshLink,
+    Invoice,
+    InvoiceLinkChanged,
+    InvoiceOpened,
+    PayLink,
+    ReplaceInvoice,
+    RequestFreshLink,
+    StartInvoicePayment,
+)
+from contracts.identity import Customer, Member, Merchant
+from contracts.message import InvoiceId, PaymentId
+from tests.integration.gateway.world import START, World, invoice, with_link
+
+CHECKOUT = CheckoutStarted(
+    payment_id=PaymentId(UUID(int=7)), checkout_url="https://checkout.example/x", invoice_id=InvoiceId(UUID(int=8))
+)
+
+
+@pytest_asyncio.fixture
+async def merchant(world: World) -> Merchant:
+    return await world.merchant(support_email="help@nordlicht.example")
+
+
+@pytest_asyncio.fixture
+async def member(world: World, merchant: Merchant) -> Member:
+    return await world.member(merchant)
+
+
+@pytest_asyncio.fixture
+async def customer(world: World, merchant: Merchant) -> Customer:
+    return await world.customer(merchant)
+
+
+async def opened(world: World, customer: Customer, secret: str, **values: Any) -> Invoice:
+    bill = with_link(invoice(customer, **values), digest(secret))
+    await world.hear(InvoiceOpened(state=bill))
+    return bill
+
+
+async def changed(world: World, bill: Invoice, **link: Any) -> None:
+    state = bill.model_copy(update={"link": PayLink(**({"token_sha256": digest("now")} | link))})
+    await world.hear(InvoiceLinkChanged(state=state))
+
+
+async def posted(browser: httpx.AsyncClient, page: str, path: str | None = None, **typed: str) -> httpx.Response:
+    """Fill in the form of a page and send it."""
+    csrf = re.search(r'name="csrf" value="([^"]+)"', (await browser.get(page)).text)
+    assert csrf is not None
+    return await browser.post(path or page, data={"csrf": csrf[1]} | typed)
+
+
+async def signed_in(world: World, who: Any) -> httpx.AsyncClient:
+    return world.client(Cookie=f"portal={await world.sign_in(who)}")
+
+
+async def test_a_part_is_asked_for_and_sent_in_minor_units(world: World, customer: Customer) -> None:
+    await opened(world, customer, "part", allow_partial=True)
+    world.owners.answers[StartInvoicePayment] = lambda _: CHECKOUT
+    async with world.client() as visitor:
+        assert 'name="amount"' in (await visitor.get("/pay/part")).text
+        answer = await posted(visitor, "/pay/part", amount="50.25")
+        assert (answer.status_code, answer.headers["location"]) == (303, CHECKOUT.checkout_url)
+        assert [each.request.amount for each in world.owners.asked] == [5025]  # type: ignore[attr-defined]  # of StartInvoicePayment
+        wrong = await posted(visitor, "/pay/part", amount="fifty")
+        assert wrong.status_code == 422
+        assert 'value="fifty"' in wrong.text
+        assert len(world.owners.asked) == 1
+
+
+async def test_the_whole_is_paid_where_no_part_may_be(world: World, customer: Customer) -> None:
+    await opened(world, customer, "whole")
+    world.owners.answers[StartInvoicePayment] = lambda _: CHECKOUT
+    async with world.client() as visitor:
+        assert 'name="amount"' not in (await visitor.get("/pay/whole")).text
+        await posted(visitor, "/pay/whole", amount="1.00")
+    assert [each.request.amount for each in world.owners.asked] == [None]  # type: ignore[attr-defined]  # likewise
+
+
+@pytest.mark.parametrize(
+    ("link", "says", "offers"),
+    [
+        ({"expires_at": START - timedelta(days=1)}, "has expired", True),
+        ({"token_sha256": digest("a newer one")}, "There is a newer payment link", True),
+        ({"revoked": True}, "has been withdrawn", False),
+        ({"replaced_by": UUID(int=5)}, "has been replaced", False),
+    ],
+)
+async def test_a_dead_link_says_why_and_what_to_do_next(
+    world: World, customer: Customer, link: dict[str, Any], says: str, offers: bool
+) -> None:
+    held = f"held-{customer.id}"
+    earlier = {"earlier_sha256": (digest(held),)} if "token_sha256" in link else {}
+    await changed(world, await opened(world, customer, held), **({"token_sha256": digest(held)} | earlier | link))
+    async with world.client() as visitor:
+        page = await visitor.get(f"/pay/{held}")
+        assert page.status_code == 410
+        assert says in page.text
+        assert ("Mail me a new link" in page.text) is offers
+        assert "help@nordlicht.example" in page.text
+        assert "119" not in page.text
+        # Paying and documents say the same.
+        if offers:
+            assert (await posted(visitor, f"/pay/{held}")).status_code == 410
+        assert (await visitor.get(f"/pay/{held}/invoice.pdf")).status_code == 410
+    assert world.owners.asked == []
+
+
+async def test_a_fresh_link_is_asked_for_by_whoever_holds_an_old_one(world: World, customer: Customer) -> None:
+    bill = await opened(world, customer, "first")
+    await changed(world, bill, earlier_sha256=(digest("held"),))
+    world.owners.answers[RequestFreshLink] = lambda _: FreshLink(invoice_id=InvoiceId(bill.id))
+    async with world.client() as visitor:
+        answer = await posted(visitor, "/pay/held", "/pay/held/fresh-link")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/pay/held?done=fresh-link")
+        page = (await visitor.get("/pay/held?done=fresh-link")).text
+    assert "Please look into your inbox" in page
+    assert "@example.com" not in page
+    [asked] = world.owners.asked
+    assert asked.request == RequestFreshLink(invoice_id=InvoiceId(bill.id), token_sha256=digest("held"))
+    assert asked.cause.actor.kind == "public"
+
+
+async def test_an_unknown_link_has_nothing_fresh_to_ask_for(world: World) -> None:
+    async with world.client() as visitor:
+        answer = await visitor.post("/pay/nobodys/fresh-link", data={})
+    assert answer.status_code in (403, 404)
+    assert world.owners.asked == []
+
+
+async def test_a_new_link_takes_what_the_form_says(world: World, customer: Customer, member: Member) -> None:
+    world.owners.answers[CreatePaymentLink] = lambda asked: invoice(customer)
+    path = f"/console/customers/{customer.id}/payment-links/new"
+    async with await signed_in(world, member) as browser:
+        answer = await posted(
+            browser,
+            path,
+            press="save",
+            currency="EUR",
+            due_on="2026-04-01",
+            tax_inclusive="yes",
+            allow_partial="yes",
+            link_expires_on="2026-05-31",
+            **{
+                "lines.0.description": "Workshop",
+                "lines.0.quantity": "1",
+                "lines.0.unit_amount": "100",
+                "lines.0.tax_rate": "0",
+                "lines.0.discount_percent": "12.5",
+                "lines.0.reverse_charge": "yes",
+            },
+        )
+    assert answer.status_code == 303, answer.text
+    order = world.owners.asked[-1].request
+    assert isinstance(order, CreatePaymentLink)
+    assert (order.tax_inclusive, order.allow_partial) == (True, True)
+    assert order.link_expires_at is not None
+    assert order.link_expires_at.isoformat() == "2026-06-01T00:00:00+00:00"
+    [line] = order.lines
+    assert (str(line.discount_percent), line.reverse_charge) == ("12.5", True)
+
+
+async def test_the_form_begins_with_the_merchants_defaults(world: World, customer: Customer, member: Member) -> None:
+    defaults = BillingDefaults(
+        id=customer.merchant_id,
+        merchant_id=customer.merchant_id,
+        due_days=30,
+        link_days=10,
+        tax_rate=19,
+        allow_partial=True,
+        memo="Thank you",
+    )
+    await world.hear(BillingDefaultsChanged(state=defaults))
+    async with await signed_in(world, member) as browser:
+        page = (await browser.get(f"/console/customers/{customer.id}/payment-links/new")).text
+    today = world.h.clock.now().date()
+    assert f'name="due_on" type="date" value="{today + timedelta(days=30)}"' in page
+    assert f'name="link_expires_on" type="date" value="{today + timedelta(days=10)}"' in page
+    assert 'value="19"' in page
+    assert "Thank you</textarea>" in page
+    assert re.search(r'name="allow_partial" type="checkbox" value="yes" checked', page)
+
+
+async def test_an_invoice_is_replaced_by_a_form_that_knows_it(world: World, customer: Customer, member: Member) -> None:
+    bill = await opened(world, customer, "first")
+    world.owners.answers[ReplaceInvoice] = lambda asked: invoice(customer)
+    path = f"/console/invoices/{bill.id}/replacements/new"
+    async with await signed_in(world, member) as browser:
+        page = (await browser.get(path)).text
+        assert f"Replace invoice {bill.number}" in page
+        assert 'value="Consulting"' in page
+        assert 'value="119.00"' in page
+        answer = await posted(
+            browser,
+            path,
+            press="email",
+            currency="EUR",
+            due_on="2026-04-01",
+            **{"lines.0.description": "Less", "lines.0.quantity": "1", "lines.0.unit_amount": "90"},
+        )
+    assert answer.status_code == 303, answer.text
+    order = world.owners.asked[-1].request
+    assert isinstance(order, ReplaceInvoice)
+    assert (order.invoice_id, order.customer_id, order.lines[0].unit_amount, order.send_email) == (
+        bill.id,
+        customer.id,
+        9000,
+        True,
+    )
+
+
+async def test_defaults_are_shown_changed_and_come_back_when_they_are_wrong(
+    world: World, merchant: Merchant, member: Member
+) -> None:
+    same = BillingDefaults(id=merchant.id, merchant_id=merchant.merchant_id)
+    world.owners.answers[ChangeDefaults] = lambda _: same
+    typed = {
+        "due_days": "30",
+        "tax_rate": "7.5",
+        "minimum_payments": "0",
+        "renewal_notice_days": "3",
+        "retry_days": "1, 3, 5",
+        "after_last_retry": "keep",
+        "plan_on_cancel": "waive",
+    }
+    async with await signed_in(world, member) as browser:
+        page = (await browser.get("/console/settings/billing")).text
+        assert 'value="2, 7, 14, 21"' in page
+        answer = await posted(browser, "/console/settings/billing", **typed)
+        assert answer.status_code == 303, answer.text
+        wrong = await posted(browser, "/console/settings/billing", **(typed | {"retry_days": "soon", "due_days": "x"}))
+        assert wrong.status_code == 422
+        assert 'value="soon"' in wrong.text
+    orders = [each.request for each in world.owners.asked if isinstance(each.request, ChangeDefaults)]
+    assert [(each.due_days, each.retry_days, each.link_days, str(each.tax_rate)) for each in orders] == [
+        (30, (1, 3, 5), None, "7.5")
+    ]
+
+
+async def test_the_api_says_and_changes_defaults(world: World, merchant: Merchant, member: Member) -> None:
+    after = BillingDefaults(id=merchant.id, merchant_id=merchant.merchant_id, due_days=5)
+    world.owners.answers[ChangeDefaults] = lambda _: after
+    async with world.client(await world.sign_in(member)) as browser:
+        assert (await browser.get("/api/v1/billing-defaults")).json()["due_days"] == 14
+        answer = await browser.patch("/api/v1/billing-defaults", json={"due_days": 5, "link_days": None})
+        assert (answer.status_code, answer.json()["due_days"]) == (200, 5)
+        refused = await browser.patch("/api/v1/billing-defaults", json={"due_days": -1})
+        assert refused.status_code == 422
+    [order] = [each.request for each in world.owners.asked if isinstance(each.request, ChangeDefaults)]
+    assert order.model_dump(exclude_unset=True) == {"due_days": 5, "link_days": None}
+
+
+async def test_the_api_names_partial_and_expires_at_as_the_product_does(
+    world: World, customer: Customer, member: Member
+) -> None:
+    world.owners.answers[CreatePaymentLink] = lambda asked: invoice(customer)
+    body = {
+        "currency": "EUR",
+        "lines": [{"description": "Consulting", "unit_amount": 1000}],
+        "partial": True,
+        "expires_at": "2026-06-01T00:00:00Z",
+    }
+    async with world.client(await world.sign_in(member)) as browser:
+        answer = await browser.post(f"/api/v1/customers/{customer.id}/payment-links", json=body)
+    assert answer.status_code == 201, answer.text
+    order = world.owners.asked[-1].request
+    assert isinstance(order, CreatePaymentLink)
+    assert order.allow_partial is True
+    assert order.due_on is None
+    assert str(order.link_expires_at) == "2026-06-01 00:00:00+00:00"
