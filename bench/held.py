@@ -198,10 +198,11 @@ class Run:
     def saturate(self) -> float:
         """Actions a second, worked off with all that follows from them, of the best step of a closed-loop ramp."""
         self._phase("warm up", do="closed", workers=WORKERS[0], seconds=RAMP)
+        idle = self._watch.until_empty(queues=False)
         rates: list[float] = []
         for workers in WORKERS:
             saw = self._phase(f"ramp {workers}", do="closed", workers=workers, seconds=RAMP)
-            rates.append(saw["completed"] / (saw["took"] + saw["drained"]))
+            rates.append(saw["completed"] / (saw["took"] + max(0.0, saw["drained"] - idle)))
         return max(rates)
 
     def open(self, *stages: tuple[str, float, float]) -> None:
