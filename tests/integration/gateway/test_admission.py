@@ -244,3 +244,19 @@ async def test_a_body_that_does_not_come_gives_its_place_back(door: Door, monkey
             assert (await reader.readline()).startswith(b"HTTP/1.1 4")
         assert (await door.make_customer(client)).status_code == 201
     assert door.owners.heard(CreateTodo) == 0
+
+
+async def test_a_form_that_is_refused_comes_back_with_what_was_typed_and_says_when_to_try_again(door: Door) -> None:
+    async with door.signed_in() as client:
+        csrf = (await client.get("/api/v1/session")).json()["csrf"]
+        first = asyncio.create_task(door.make_todo(client))
+        await eventually(lambda: door.owners.heard(CreateTodo) == 1)
+        form = {"csrf": csrf, "title": "Call the bank", "priority": "normal"}
+        async with door.client(Cookie=f"portal={door.token}") as browser:
+            page = await browser.post(f"/console/customers/{door.customer_id}/todos", data=form)
+            assert (page.status_code, page.headers["retry-after"]) == (503, "2")
+            assert "There is more to do right now than we can." in page.text
+            assert 'value="Call the bank"' in page.text
+        assert door.owners.heard(CreateTodo) == 1
+        door.owners.go.set()
+        assert (await first).status_code == 201
