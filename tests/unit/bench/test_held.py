@@ -46,6 +46,7 @@ def test_a_good_run_misses_nothing() -> None:
         (("phases", "held", "statuses", "page", "cut"), 1, "held: no error"),
         (("phases", "held", "wrong"), ["no invitation within 30 s"], "held: no error"),
         (("phases", "held", "unsent"), 1, "held: no error"),
+        (("phases", "held", "drained"), 31.0, "held: outboxes and queues empty"),
         (("memory", 0, "flat"), False, "held: memory o"),
         (("phases", "overload", "statuses", "page", "503"), 0, "3 times that: refused "),
         (("phases", "overload", "without_retry_after"), 1, "3 times that: refused "),
