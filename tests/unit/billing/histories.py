@@ -111,6 +111,15 @@ def some_plan(rng: Random, begun: date, currency: str, interval: Interval) -> Te
     return Terms("payment_plan", currency, total, kept, instalments=tuple(parts), plan_on_cancel=on_cancel)
 
 
+def on_the_calendar(anchor: date, interval: Interval, day: date) -> bool:
+    """Whether a period may begin on `day`, said without the engine: the anchor's day, or the last of a shorter month."""
+    if interval.unit in ("day", "week"):
+        return (day - anchor).days % (interval.count * (7 if interval.unit == "week" else 1)) == 0
+    months = (day.year - anchor.year) * 12 + day.month - anchor.month
+    in_step = months % (interval.count * (12 if interval.unit == "year" else 1)) == 0
+    return in_step and (day.day == anchor.day or (day.day < anchor.day and (day + DAY).day == 1))
+
+
 class History(Ledger):
     def __init__(self, seed: int) -> None:
         self.rng = rng = Random(seed)

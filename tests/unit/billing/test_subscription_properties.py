@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from services.billing.domain.periods import Interval, Unit, nth
+from services.billing.domain.periods import Interval, Unit
 from services.billing.domain.plans import Instalment, Rest, equal_instalments
 from services.billing.domain.subscriptions import (
     Action,
@@ -34,6 +34,7 @@ from services.billing.domain.subscriptions import (
     upcoming,
     why_not,
 )
+from tests.unit.billing.histories import on_the_calendar
 
 THOROUGH = max(int(os.environ.get("HISTORIES", "500")) // 500, 1)
 """HISTORIES=10000, which test_histories reads, tries twenty times as many lives here."""
@@ -174,7 +175,7 @@ def lived(life: Life) -> tuple[Standing, date]:
     return standing, today
 
 
-@settings(max_examples=80 * THOROUGH)
+@settings(max_examples=60 * THOROUGH)
 @given(lives, moves)
 def test_what_a_preview_shows_is_what_then_happens(life: Life, move: Move) -> None:
     terms = life.terms
@@ -215,7 +216,7 @@ def within(charges: Counter[tuple[date, int, int | None]], last: date) -> Counte
     return Counter({key: count for key, count in charges.items() if key[0] <= last})
 
 
-@settings(max_examples=80 * THOROUGH)
+@settings(max_examples=60 * THOROUGH)
 @given(lives, st.integers(0, 400), st.booleans())
 def test_after_an_outage_the_same_charges_are_made_oldest_first(life: Life, more: int, turn_first: bool) -> None:
     """People go on pausing and cancelling while no charge is made and no day is turned; then all is caught up with."""
@@ -247,7 +248,7 @@ def test_after_an_outage_the_same_charges_are_made_oldest_first(life: Life, more
         assert (terms.kind, standing.status, late.status) == ("payment_plan", "completed", "cancelled")
 
 
-@settings(max_examples=50 * THOROUGH)
+@settings(max_examples=40 * THOROUGH)
 @given(lives)
 def test_a_plan_keeps_its_instalments_and_their_sum_whatever_is_done_with_it(life: Life) -> None:
     terms = life.terms
@@ -273,7 +274,7 @@ def test_a_plan_keeps_its_instalments_and_their_sum_whatever_is_done_with_it(lif
     assert [(each.number, each.amount) for each in standing.instalments] == whole
 
 
-@settings(max_examples=50 * THOROUGH)
+@settings(max_examples=40 * THOROUGH)
 @given(lives, st.integers(0, 60), st.sampled_from(["owe", "waive"]))
 def test_a_cancellation_that_is_undone_has_never_been(life: Life, later: int, rest: Rest) -> None:
     terms = life.terms
@@ -289,7 +290,7 @@ def test_a_cancellation_that_is_undone_has_never_been(life: Life, later: int, re
     assert undo_cancel(terms, leaving, today + later * DAY) == never
 
 
-@settings(max_examples=50 * THOROUGH)
+@settings(max_examples=40 * THOROUGH)
 @given(lives, st.sampled_from(["owe", "waive"]))
 def test_a_scheduled_cancellation_leaves_no_charge_from_its_day_on_but_a_plans_one_sum(life: Life, rest: Rest) -> None:
     terms = life.terms
@@ -310,7 +311,7 @@ def test_a_scheduled_cancellation_leaves_no_charge_from_its_day_on_but_a_plans_o
     assert len(owed) <= 1
 
 
-@settings(max_examples=50 * THOROUGH)
+@settings(max_examples=40 * THOROUGH)
 @given(recurring(), begins, st.integers(0, 200), st.integers(0, 200))
 def test_a_pause_skips_the_charges_of_its_days_and_shifts_no_other(
     terms: Terms, begun: date, before: int, lasts: int
@@ -329,7 +330,7 @@ def test_a_pause_skips_the_charges_of_its_days_and_shifts_no_other(
     assert terms.interval is not None
 
 
-@settings(max_examples=50 * THOROUGH)
+@settings(max_examples=40 * THOROUGH)
 @given(lives)
 def test_a_year_ahead_is_what_then_comes_and_no_period_overlaps(life: Life) -> None:
     terms = life.terms
@@ -343,7 +344,7 @@ def test_a_year_ahead_is_what_then_comes_and_no_period_overlaps(life: Life) -> N
     for each in periods:
         assert standing.anchor_on is not None
         assert terms.interval is not None
-        assert any(nth(standing.anchor_on, terms.interval, n) == each.starts_on for n in range(1200))
+        assert on_the_calendar(standing.anchor_on, terms.interval, each.starts_on)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
