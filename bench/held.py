@@ -77,7 +77,7 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        every = 5.0 if SECONDS >= 300 else 2.0
+        every = 2.0 if SECONDS >= 300 else 1.0
         while not self._stop.wait(every):
             self.samples.append(
                 {"at": time.monotonic(), "cpu": cpu_seconds(self._pids), "memory": self._memory()} | self.waiting()
@@ -155,17 +155,19 @@ def _one(url: str, sql: str) -> int:
 
 
 def _megabytes(name: str, pid: int, children: dict[int, list[int]]) -> float:
-    # PostgreSQL's processes share most of their pages.
-    field, found, wanted = "Pss" if name == "postgres" else "Rss", 0, [pid]
+    found, wanted = 0, [pid]
     while wanted:
         each = wanted.pop()
         wanted += children.get(each, [])
         try:
-            text = Path(f"/proc/{each}/smaps_rollup").read_text()
+            if name == "postgres":  # its processes share most of their pages
+                text = Path(f"/proc/{each}/smaps_rollup").read_text()
+                found += int(text.split("\nPss:")[1].split()[0]) * 1024
+            else:
+                found += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         except OSError:
             continue
-        found += int(text.split(f"\n{field}:")[1].split()[0])
-    return found / 1024
+    return found / 1024 / 1024
 
 
 @contextmanager
