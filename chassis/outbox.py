@@ -16,6 +16,7 @@ from chassis.amqp import BrokerUnavailable, Link, Properties, Unconfirmed, Unrou
 from chassis.database import OUTBOX_CHANNEL, Database, Row
 from chassis.rpc import CLOUDEVENT
 from chassis.telemetry import outbox_age, relay_active, relayed
+from contracts.message import EVENTS, INTERNAL
 
 log = logging.getLogger("portal.outbox")
 
@@ -116,11 +117,11 @@ class Relay:
                         row["body"], exchange=row["exchange"], routing_key=row["routing_key"], properties=properties
                     )
             except Unroutable:
-                # An internal noun that nobody follows has no queue by design; a public one always reaches the log.
-                if row["exchange"].endswith("internal"):
+                if not _has_listeners(row["routing_key"], row["exchange"]):
                     done.append(row["position"])
                     continue
-                log.error("A public event has no queue: the topology is missing.", extra={"event": row["message_id"]})  # noqa: TRY400 - the trace says nothing
+                # It waits: at a first start we may be here before anybody has declared the queues.
+                log.error("An event has no queue: the topology is missing.", extra={"event": row["message_id"]})  # noqa: TRY400 - the trace says nothing
                 return done
             except (BrokerUnavailable, Unconfirmed, TimeoutError) as waiting:
                 log.warning(
@@ -129,6 +130,12 @@ class Relay:
                 return done
             done.append(row["position"])
         return done
+
+
+def _has_listeners(kind: str, exchange: str) -> bool:
+    """Whether an event must find a queue. One of an internal noun that nobody follows has none; a public one has the log."""
+    event = EVENTS.get(kind)
+    return exchange != INTERNAL or event is None or bool(event.handled_by or event.of().followed_by)
 
 
 def _by_subject(rows: Iterable[Row]) -> Iterable[list[Row]]:

@@ -11,7 +11,7 @@ from typing import Any
 import aiormq
 import pytest
 
-from chassis import deadletters, listeners
+from chassis import deadletters, listeners, topology
 from chassis.amqp import Properties
 from chassis.clock import Clock
 from chassis.copies import Change, seen_in
@@ -21,7 +21,7 @@ from chassis.outbox import Relay
 from chassis.rpc import RpcClient
 from chassis.service import Runtime
 from chassis.testing import envelope_of
-from contracts.message import EventEnvelope
+from contracts.message import INTERNAL, EventEnvelope
 from contracts.todos import Todo, TodoCreated
 from tests.integration.chassis.conftest import Pair, eventually, gateway_service, running, todo, todos_service
 from tests.parts import Vhost
@@ -251,6 +251,28 @@ async def test_an_event_stays_in_the_outbox_while_the_broker_is_away(database: s
                 tx.announce(TodoCreated(state=todo("waits")), sequence=1)
             await asyncio.sleep(0.5)
             assert await db.fetchval("SELECT count(*) FROM outbox") == 1
+            relay.cancel()
+            await asyncio.gather(relay, return_exceptions=True)
+
+
+async def test_an_event_whose_followers_have_no_queue_yet_waits_for_it(database: str, vhost: Vhost) -> None:
+    migrate(database, CHASSIS)
+    async with Database(database, "todos", Clock()) as db:
+        rpc = RpcClient(vhost.url("todos"), "todos", Clock())
+        async with rpc.link:
+            channel = await rpc.link.channel()
+            await channel.exchange_declare(INTERNAL, exchange_type="topic", durable=True)
+            relay = asyncio.create_task(Relay(db, rpc.link, poll_seconds=0.05).run())
+            async with db.transaction(system_cause("todos")) as tx:
+                tx.announce(TodoCreated(state=todo("early")), sequence=1)
+            await asyncio.sleep(0.5)
+            assert await db.fetchval("SELECT count(*) FROM outbox") == 1
+            await topology.declare(channel, "todos")
+
+            async def arrived() -> bool:
+                return (await channel.queue_declare("gateway.todo", passive=True)).message_count == 1
+
+            await eventually(arrived)
             relay.cancel()
             await asyncio.gather(relay, return_exceptions=True)
 
