@@ -17,7 +17,7 @@ import httpx
 from local.demo_logo import logo_png
 from local.mailbox.store import Store
 from local.portal_client import ApiError, Json, Portal, token_in
-from tests.chaos.plant import ADMIN, Plant
+from tests.chaos.plant import ADMIN, Plant, stretched
 
 CARD, DECLINED = "4242424242424242", "4000000000000002"
 PATIENCE = 150.0
@@ -55,6 +55,11 @@ class Record:
     def tell(self, what: str, id_: str) -> None:
         self.acknowledged.append((what, id_))
 
+    def trouble(self) -> str:
+        """What clients saw last, for whoever looks for a cause."""
+        lately = [f"{time.monotonic() - at:.0f} s ago: {why[:200]}" for at, why in self.failed[-3:]]
+        return f"failed {lately}\nbroken {self.broken[-3:]}\nunexplained {dict(self.unexplained.most_common(5))}"
+
     def refuse(self, what: str, refused: ApiError) -> None:
         """Count a refusal. Faults explain that something is unavailable or unknown (5xx), and what EXPLAINED lists."""
         told = f"{what}: {refused.status} {refused.problem.get('title')}"
@@ -76,7 +81,7 @@ class Customer:
     def insist(self, what: str, call: Callable[[str], Any], fine: tuple[int, ...] = ()) -> Any:
         """Call with one key until it succeeds. A refusal in `fine` ends it with None."""
         key = self._key()
-        end = time.monotonic() + PATIENCE
+        began = time.monotonic()
         while True:
             try:
                 return call(key)
@@ -90,7 +95,7 @@ class Customer:
             except httpx.HTTPError as cut:
                 why = f"{what}: {cut!r}"
             self.record.failed.append((time.monotonic(), why))
-            if time.monotonic() > end:
+            if time.monotonic() - began > stretched(PATIENCE):
                 self.record.unanswered.append(why)
                 raise TimeoutError(why)
             time.sleep(self.rng.uniform(0.1, 0.3))
@@ -127,7 +132,7 @@ class Customer:
 
     def _mailed_token(self) -> str | None:
         store = Store(self.plant.folder / "mails")
-        end = time.monotonic() + RESEND_AFTER
+        end = time.monotonic() + stretched(RESEND_AFTER)
         while time.monotonic() < end:
             for mail in store.all(self.email):
                 for link in mail.links:
@@ -159,7 +164,7 @@ class Customer:
     def at_hosted_page(self, session: str, card: str) -> None:
         """Give the card until the page has taken it or says that it did before."""
         url = f"{self.plant.stripe}/_sandbox/sessions/{session}/pay"
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + stretched(PATIENCE)
         while True:
             with suppress(httpx.HTTPError):
                 answer = httpx.post(url, json={"card": card}, timeout=20)
@@ -213,7 +218,7 @@ class Load:
 
     def start(self) -> None:
         """Sign the merchant in, then begin."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + stretched(PATIENCE)
         while self.admin.token is None:
             try:
                 self.admin.sign_in(**ADMIN)

@@ -32,7 +32,7 @@ def confirms_off() -> None:
     async def careless(self: amqp.Link, body: bytes, *, exchange: str, **rest: Any) -> None:
         try:
             await publish(self, body, exchange=exchange, **rest)
-        except (amqp.BrokerUnavailable, amqp.Unconfirmed):
+        except amqp.Unconfirmed:
             if exchange not in (PUBLIC, INTERNAL):
                 raise
 

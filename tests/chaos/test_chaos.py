@@ -14,19 +14,19 @@ from functools import partial
 
 import pytest
 
-from tests.chaos import faults, invariants
+from tests.chaos import faults, invariants, points
 from tests.chaos.faults import Chaos, Fault
 from tests.chaos.load import Load
-from tests.chaos.plant import Ground, Plant, ground
+from tests.chaos.plant import Ground, Plant, ground, stretched
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(3600)
 
 FULL = os.environ.get("CHAOS") == "full"
 ONLY = os.environ.get("ONLY", "")
 """Faults whose name holds this, for whoever looks for a cause."""
 SEED = int(os.environ.get("SEED") or (random.SystemRandom().randrange(10**6) if FULL else 7))
 EMPTIED_WITHIN = 30.0
-"""Seconds after healing in which every outbox must be empty."""
+"""Seconds after healing in which every outbox must be empty, on a quiet machine."""
 
 CRITICAL = (
     "billing:after-commit:billing.start_invoice_payment#1",
@@ -103,9 +103,9 @@ def play(chaos: Chaos, wrongs: Sequence[Fault], say: Callable[[str], None]) -> l
     chaos.plant.wait_ready()
     chaos.load.stop()
     took, checks = invariants.settle(chaos.plant, chaos.load.record, chaos.injected, 60)
-    late = [f"after {took:.1f} s"] if took > EMPTIED_WITHIN else []
+    late = [f"after {took:.1f} s"] if took > stretched(EMPTIED_WITHIN) else []
     if chaos.wired:
-        alive = sorted(chaos.wired - set(chaos.plant.struck()))
+        alive = sorted(points.missing(chaos.wired, chaos.plant.struck()))
         checks.append(invariants.Check("kill points wired, each died at and come back from", len(chaos.wired), alive))
     checks.append(invariants.Check("seconds from healing to empty outboxes", round(took), late))
     return checks
@@ -140,7 +140,7 @@ def test_the_books_are_right_after_all_that_went_wrong(servers: Ground, capsys: 
         say(invariants.table(checks))
         assert not [str(each) for each in checks if each.wrong]
     except BaseException:
-        say(f"\nSEED={SEED} went wrong; struck last: {plant.struck()[-5:]}\n{plant.tails()}")
+        say(f"\nSEED={SEED} went wrong; {chaos.load.record.trouble()}\n{plant.tails()}")
         if os.environ.get("KEEP"):
             shutil.copytree(plant.folder, os.environ["KEEP"], dirs_exist_ok=True)
             for service in plant.only:

@@ -49,8 +49,8 @@ def test_every_handler_of_every_service_has_a_point_before_and_after_its_effects
     handlers = [request.queue() for request in wiring.commands]
     for queue in handlers:
         for point in (
-            f"before-commit:{queue}#1",
-            f"after-commit:{queue}#1",
+            f"before-commit:{queue}#*",
+            f"after-commit:{queue}#*",
             f"before-reply:{queue}",
             f"after-ack:{queue}",
         ):

@@ -6,11 +6,15 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, Literal
 
+from contracts.message import PUBLIC
+
 _COMMIT = b"COMMIT;"
+# Basic.Publish names its exchange as a short string.
+_PUBLISH = bytes([len(PUBLIC)]) + PUBLIC.encode()
 # Basic.Ack from the broker: a frame of 13 bytes, class 60, method 80.
 _CONFIRM = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
 
-Cut = Literal["commit", "confirm", "now"]
+Cut = Literal["commit", "publish", "confirm", "now"]
 
 
 class Loop:
@@ -44,7 +48,8 @@ class Loop:
 class Proxy:
     """A TCP proxy on loopback. `cut("commit")`: the next reply to a COMMIT never arrives, its connection ends instead.
 
-    `cut("confirm")`: the same with the broker's next confirm. `cut("now")` ends every connection at once.
+    `cut("confirm")`: the same with the broker's next confirm. `cut("publish")`: the next public event never reaches the
+    broker, its connection ends instead. `cut("now")` ends every connection at once.
     """
 
     def __init__(self, loop: Loop, target: int) -> None:
@@ -108,6 +113,10 @@ class Proxy:
             if self._armed == "commit" and _COMMIT in data:
                 self._armed = None
                 doomed.set()
+            if self._armed == "publish" and _PUBLISH in data:
+                self._armed = None
+                self.cuts += 1
+                return
             writer.write(data)
             await writer.drain()
 
