@@ -24,6 +24,8 @@ ProblemPage = Callable[[Request, Problem], Awaitable[Response]]
 Refuse = Callable[[Request, Problem], Awaitable[Response]]
 
 API = "/api/"
+ALTERNATIVE = "~"
+"""How the name of one of a body's alternative shapes begins: pydantic adds it to the place of an error; it is no field."""
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -172,8 +174,10 @@ def _invalid(error: RequestValidationError) -> Problem:
         return MalformedBody()
     if any(each["loc"][0] == "path" for each in found):
         return NotFound()  # an id that cannot be one
-    errors = tuple(
-        FieldError(field=".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]), message=each["msg"])
-        for each in found
-    )
+    errors = tuple(FieldError(field=_field(each["loc"]), message=each["msg"]) for each in found)
     return InvalidInput(errors[0].message if len(errors) == 1 else "", errors=errors)
+
+
+def _field(place: tuple[str | int, ...]) -> str:
+    names = [str(part) for part in place[1:] if not str(part).startswith(ALTERNATIVE)]
+    return ".".join(names) or str(place[0])

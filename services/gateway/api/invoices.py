@@ -8,11 +8,11 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from contracts.billing import (
     BeingPaid,
-    CreatePaymentLink,
     Decline,
     GiveUpInvoice,
     InvoicePdf,
@@ -22,6 +22,7 @@ from contracts.billing import (
     Party,
     PayLinkNotUsable,
     PayLinkUrl,
+    Period,
     Receipt,
     ReceiptPdf,
     RenewPaymentLink,
@@ -32,7 +33,7 @@ from contracts.billing import (
     TaxLine,
     VoidInvoice,
 )
-from contracts.message import Currency, CustomerId, Document, InvoiceId, PaymentId, Question, Text
+from contracts.message import Currency, Document, InvoiceId, PaymentId, Question, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.shapes import Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
@@ -78,6 +79,9 @@ class Invoice(Answer):
     being_paid: BeingPaid | None
     last_decline: Decline | None
     receipts: list[Receipt]
+    subscription_id: UUID | None
+    period: Period | None
+    instalment: int | None
     allow_partial: bool
     replaces: UUID | None
     created_at: datetime
@@ -113,6 +117,13 @@ class NewPaymentLink(Given):
     ] = None
     send_email: bool = False
     draft: bool = False
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _say_all_kinds(cls, kind: object) -> object:
+        if kind != "one_time":
+            raise PydanticCustomError("kind", "Input should be 'one_time', 'recurring' or 'payment_plan'")
+        return kind
 
     def fields(self) -> dict[str, Any]:
         """What was given, under the names that billing's command has for it."""
@@ -173,23 +184,6 @@ async def _by_member(request: Request, session: Session, command: MemberCommand,
     """Send a member's command about an invoice: a foreign one is not found, a contact's own is not permitted."""
     await _seen(request, session, command.invoice_id)
     must_be_member(session)
-    return Invoice.model_validate(await commands.send(request, command, id=key))
-
-
-@router.post(
-    "/customers/{customer_id}/payment-links",
-    operation_id="createPaymentLink",
-    summary="Create new Payment Link",
-    status_code=201,
-    responses=refusals(*COMMAND, 404),
-)
-async def create(
-    request: Request, customer_id: UUID, body: NewPaymentLink, session: AnyAccount, key: IdempotencyKey
-) -> Invoice:
-    """*Save And Email Payment Link* with `send_email`, *Save Payment Link* without. Members only."""
-    await readmodel.customer(request.app.state.runtime.db, viewer_of(session), customer_id)
-    must_be_member(session)
-    command = CreatePaymentLink(customer_id=CustomerId(customer_id), **body.fields())
     return Invoice.model_validate(await commands.send(request, command, id=key))
 
 

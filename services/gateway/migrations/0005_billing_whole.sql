@@ -10,6 +10,7 @@ CREATE TABLE copy_subscription (
     link_sha256 text GENERATED ALWAYS AS (state->'link'->>'token_sha256') STORED
 );
 CREATE INDEX copy_subscription_of_merchant ON copy_subscription (merchant_id, status, id);
+CREATE INDEX copy_subscription_newest ON copy_subscription (merchant_id, id);
 CREATE INDEX copy_subscription_of_customer ON copy_subscription (customer_id, status, id);
 CREATE INDEX copy_subscription_next ON copy_subscription (customer_id, next_charge_on) WHERE status = 'active';
 CREATE INDEX copy_subscription_by_link ON copy_subscription (link_sha256);

@@ -7,6 +7,7 @@ from .invoices import invoice, invoice_by_link, invoices, open_invoices, payment
 from .lists import Page, Reader
 from .mails import mails_about
 from .merchants import defaults, known, logo, merchant
+from .subscriptions import invoices_of, past_due, subscription, subscription_by_link, subscriptions
 from .timeline import Entry, timeline
 from .todos import todo, todos
 
@@ -28,14 +29,19 @@ __all__ = [
     "invoice",
     "invoice_by_link",
     "invoices",
+    "invoices_of",
     "known",
     "logo",
     "mails_about",
     "merchant",
     "note",
     "open_invoices",
+    "past_due",
     "payments",
     "portal_home",
+    "subscription",
+    "subscription_by_link",
+    "subscriptions",
     "timeline",
     "todo",
     "todos",

@@ -22,6 +22,7 @@ from contracts.billing import (
     PayLinkUrl,
     ReceiptPdf,
     StartInvoicePayment,
+    SubscriptionAccepted,
     VoidInvoice,
 )
 from contracts.identity import (
@@ -46,7 +47,7 @@ from contracts.message import (
 )
 from contracts.todos import CreateTodo, TodoCreated, UpdateTodo
 from services.gateway.security import Room
-from tests.integration.gateway.world import PASSWORD, START, Asked, World, invoice, todo
+from tests.integration.gateway.world import PASSWORD, START, Asked, World, invoice, subscription, todo
 
 LINK = {
     "kind": "one_time",
@@ -455,13 +456,24 @@ MEMBERS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("POST", "/invoices/{invoice}/link/renew", {}),
     ("POST", "/invoices/{invoice}/link/revoke", None),
     ("POST", "/invoices/{invoice}/replace", LINK),
+    ("POST", "/subscriptions/{subscription}/send", None),
 ]
-CONTACTS_OPERATIONS: list[tuple[str, str, Any]] = [("POST", "/invoices/{invoice}/pay", None)]
+CONTACTS_OPERATIONS: list[tuple[str, str, Any]] = [
+    ("POST", "/invoices/{invoice}/pay", None),
+    ("POST", "/subscriptions/{subscription}/ask", {"wish": "cancel"}),
+]
 EVERYBODYS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("GET", "/customers/{customer}", None),
     ("GET", "/invoices/{invoice}", None),
     ("GET", "/invoices/{invoice}/invoice.pdf", None),
     ("GET", "/invoices/{invoice}/receipt.pdf", None),
+    ("GET", "/subscriptions/{subscription}", None),
+    ("GET", "/subscriptions/{subscription}/invoices", None),
+    ("POST", "/subscriptions/{subscription}/preview", {"action": "cancel"}),
+    ("POST", "/subscriptions/{subscription}/pause", {}),
+    ("POST", "/subscriptions/{subscription}/resume", None),
+    ("POST", "/subscriptions/{subscription}/cancel", {}),
+    ("POST", "/subscriptions/{subscription}/undo-cancel", None),
     ("GET", "/todos/{todo}", None),
     ("PATCH", "/todos/{todo}", {"status": "done"}),
     ("DELETE", "/todos/{todo}", None),
@@ -490,12 +502,14 @@ async def test_foreign_ids_are_not_found_and_nothing_is_asked(world: World) -> N
     every = [*MEMBERS_OPERATIONS, *CONTACTS_OPERATIONS, *EVERYBODYS_OPERATIONS]
 
     async def ids(customer: Customer) -> dict[str, str]:
-        bill, thing = invoice(customer), todo(customer, "assigned")
+        bill, thing, agreed = invoice(customer), todo(customer, "assigned"), subscription(customer)
         await world.hear(InvoiceOpened(state=bill))
+        await world.hear(SubscriptionAccepted(state=agreed))
         await world.hear(TodoCreated(state=thing))
-        return {"customer": str(customer.id), "invoice": str(bill.id), "todo": str(thing.id)}
+        found = {"customer": customer, "invoice": bill, "todo": thing, "subscription": agreed}
+        return {name: str(each.id) for name, each in found.items()}
 
-    nobodys = dict.fromkeys(("customer", "invoice", "todo"), str(new_id()))
+    nobodys = dict.fromkeys(("customer", "invoice", "todo", "subscription"), str(new_id()))
     async with world.client(await world.sign_in(await world.member(merchant))) as member:
         assert await _operations(world, member, every, await ids(stranger)) == {404}
         assert await _operations(world, member, every, nobodys) == {404}
@@ -538,7 +552,12 @@ POST /api/v1/invoices/{invoice_id}/void · POST /api/v1/invoices/{invoice_id}/gi
 GET /api/v1/invoices/{invoice_id}/invoice.pdf · GET /api/v1/invoices/{invoice_id}/receipt.pdf ·
 GET /api/v1/todos · POST /api/v1/todos · GET /api/v1/todos/{todo_id} · PATCH /api/v1/todos/{todo_id} ·
 DELETE /api/v1/todos/{todo_id} · GET /api/v1/merchant · PATCH /api/v1/merchant · PUT /api/v1/merchant/logo ·
-DELETE /api/v1/merchant/logo · GET /api/v1/changes"""
+DELETE /api/v1/merchant/logo · GET /api/v1/changes · GET /api/v1/subscriptions ·
+GET /api/v1/subscriptions/{subscription_id} · GET /api/v1/subscriptions/{subscription_id}/invoices ·
+POST /api/v1/subscriptions/{subscription_id}/preview · POST /api/v1/subscriptions/{subscription_id}/pause ·
+POST /api/v1/subscriptions/{subscription_id}/resume · POST /api/v1/subscriptions/{subscription_id}/cancel ·
+POST /api/v1/subscriptions/{subscription_id}/undo-cancel · POST /api/v1/subscriptions/{subscription_id}/ask ·
+POST /api/v1/subscriptions/{subscription_id}/send"""
 
 
 async def test_the_openapi_document_is_valid_and_complete(world: World) -> None:

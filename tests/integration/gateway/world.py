@@ -16,7 +16,7 @@ from chassis.ids import new_id
 from chassis.rpc import RpcClient
 from chassis.service import Asgi
 from chassis.testing import Harness, envelope_of
-from contracts.billing import Invoice, LineItem, PayLink, Payment
+from contracts.billing import Interval, Invoice, LineItem, PayLink, Payment, PlannedCharge, Subscription
 from contracts.identity import (
     Account,
     Contact,
@@ -230,6 +230,31 @@ def payment(of: Invoice, status: Any = "succeeded", **values: Any) -> Payment:
         "settled_at": START if status == "succeeded" else None,
     }
     return Payment(**{**given, **values})
+
+
+def subscription(customer: Customer, status: Any = "active", **values: Any) -> Subscription:
+    """12.00 every month since the start; `values` beat everything."""
+    total = values.pop("total", 1200)
+    running = status in {"active", "paused"}
+    given: dict[str, Any] = {
+        "id": new_id(),
+        "merchant_id": customer.merchant_id,
+        "customer_id": CustomerId(customer.id),
+        "kind": "recurring",
+        "status": status,
+        "title": "Hosting",
+        "currency": "EUR",
+        "lines": (LineItem(description="Hosting", quantity=1, unit_amount=total, amount=total),),
+        "subtotal": total,
+        "tax": 0,
+        "total": total,
+        "interval": Interval(unit="month"),
+        "anchor_on": None if status == "pending" else START.date(),
+        "next_charge": PlannedCharge(on=date(2026, 4, 2), amount=total) if running else None,
+        "created_at": START,
+        "accepted_at": None if status == "pending" else START,
+    }
+    return Subscription(**{**given, **values})
 
 
 def todo(customer: Customer, origin: Any = "own", title: str = "Water the plants", **values: Any) -> Todo:

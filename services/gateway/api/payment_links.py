@@ -1,0 +1,158 @@
+"""Create new Payment Link: an invoice, a subscription, or a payment plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from pydantic import AwareDatetime, Discriminator, Field, Tag
+
+from contracts.billing import CreatePaymentLink, CreateSubscription, NewEnd, NewInstalment, NewInterval, NewLine
+from contracts.message import Currency, CustomerId, FieldError, InvalidInput, Text
+from services.gateway import commands, readmodel
+from services.gateway.api.document import COMMAND, refusals
+from services.gateway.api.errors import ALTERNATIVE
+from services.gateway.api.invoices import Invoice, NewPaymentLink
+from services.gateway.api.shapes import Given, IdempotencyKey
+from services.gateway.api.subscriptions import Subscription
+from services.gateway.security import AnyAccount, must_be_member, viewer_of
+
+router = APIRouter(tags=["invoices"])
+
+
+class _Agreement(Given):
+    currency: Annotated[Currency, Field(examples=["EUR"])]
+    lines: Annotated[
+        list[NewLine],
+        Field(min_length=1, max_length=200, examples=[[{"description": "Hosting", "unit_amount": 1200}]]),
+    ]
+    tax_inclusive: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
+    memo: Text | None = None
+    starts_on: Annotated[date | None, Field(description="Null: on the day that the customer accepts.")] = None
+    allow_customer_cancel: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
+    allow_customer_pause: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
+    minimum_payments: Annotated[
+        int | None, Field(description="So many payments before the customer may. Null: as the billing defaults say.")
+    ] = None
+    after_last_retry: Annotated[
+        Literal["cancel", "keep"] | None, Field(description="Null: as the billing defaults say.")
+    ] = None
+    expires_at: Annotated[AwareDatetime | None, Field(description="Until when its link works; null: no end.")] = None
+    send_email: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """What was given, under the names that billing's command has for it."""
+        given = self.model_dump(exclude_unset=True)
+        if "expires_at" in given:
+            given["link_expires_at"] = given.pop("expires_at")
+        return given
+
+
+class NewSubscription(_Agreement):
+    """A charge that comes again and again; `lines` are of one period."""
+
+    kind: Literal["recurring"]
+    interval: NewInterval
+    trial_days: int = 0
+    ends: Annotated[NewEnd | None, Field(description="Null: until somebody cancels it.")] = None
+
+
+class EqualInstalments(Given):
+    """So many equal parts, the last one with what does not divide."""
+
+    count: int
+    interval: NewInterval | None = None
+
+
+def _which_instalments(given: object) -> str:
+    return f"{ALTERNATIVE}{'equal' if isinstance(given, Mapping | EqualInstalments) else 'custom'}"
+
+
+class NewPaymentPlan(_Agreement):
+    """A total in parts, each with its own invoice; `lines` are of the whole. The first part is due on acceptance."""
+
+    kind: Literal["payment_plan"]
+    instalments: Annotated[
+        Annotated[EqualInstalments, Tag(f"{ALTERNATIVE}equal")]
+        | Annotated[list[NewInstalment], Field(max_length=200), Tag(f"{ALTERNATIVE}custom")],
+        Discriminator(_which_instalments),
+    ]
+    plan_on_cancel: Annotated[
+        Literal["owe", "waive", "ask"] | None,
+        Field(description="What becomes of the rest when the customer cancels. Null: as the billing defaults say."),
+    ] = None
+
+    def fields(self) -> dict[str, Any]:
+        """Equal instalments are a count and an interval in billing's command."""
+        given = super().fields()
+        if isinstance(self.instalments, EqualInstalments):
+            equal = given.pop("instalments")
+            given |= {"instalment_count": equal["count"], "interval": equal.get("interval")}
+        return given
+
+
+_KINDS = ("one_time", "recurring", "payment_plan")
+_GIVEN_AS = {
+    "link_expires_at": "expires_at",
+    "allow_partial": "partial",
+    "instalment_count": "instalments.count",
+}
+
+
+def _kind(given: object) -> str:
+    kind = given.get("kind") if isinstance(given, Mapping) else getattr(given, "kind", None)
+    # Whatever else it is, the invoice's own shape says that this kind does not exist.
+    return f"{ALTERNATIVE}{kind if kind in _KINDS else 'one_time'}"
+
+
+NewLink = Annotated[
+    Annotated[NewPaymentLink, Tag(f"{ALTERNATIVE}one_time")]
+    | Annotated[NewSubscription, Tag(f"{ALTERNATIVE}recurring")]
+    | Annotated[NewPaymentPlan, Tag(f"{ALTERNATIVE}payment_plan")],
+    Discriminator(_kind),
+]
+
+
+@router.post(
+    "/customers/{customer_id}/payment-links",
+    operation_id="createPaymentLink",
+    summary="Create new Payment Link",
+    status_code=201,
+    responses=refusals(*COMMAND, 404),
+)
+async def create(
+    request: Request, customer_id: UUID, body: NewLink, session: AnyAccount, key: IdempotencyKey
+) -> Invoice | Subscription:
+    """*Save And Email Payment Link* with `send_email`, *Save Payment Link* without. Members only.
+
+    `one_time` (also when `kind` is left out) answers with the invoice. `recurring` and `payment_plan` answer with the
+    subscription, which waits for the customer: paying its `first_invoice_id` accepts it, or its own `link` where nothing is
+    due yet.
+    """
+    await readmodel.customer(request.app.state.runtime.db, viewer_of(session), customer_id)
+    must_be_member(session)
+    for_whom = CustomerId(customer_id)
+    try:
+        if isinstance(body, NewPaymentLink):
+            order = CreatePaymentLink(customer_id=for_whom, **body.fields())
+            return Invoice.model_validate(await commands.send(request, order, id=key))
+        agreement = CreateSubscription(customer_id=for_whom, **body.fields())
+        return Subscription.model_validate(await commands.send(request, agreement, id=key))
+    except InvalidInput as refused:
+        raise _as_given(refused, body) from refused
+
+
+def _as_given(refused: InvalidInput, body: NewPaymentLink | NewSubscription | NewPaymentPlan) -> InvalidInput:
+    """The owner's refusal with each field under the name that it was given by."""
+    equal = isinstance(body, NewPaymentPlan) and isinstance(body.instalments, EqualInstalments)
+
+    def name(field: str) -> str:
+        if equal and (field == "interval" or field.startswith("interval.")):
+            return f"instalments.{field}"
+        return _GIVEN_AS.get(field, field)
+
+    errors = tuple(FieldError(**(each.model_dump() | {"field": name(each.field)})) for each in refused.errors)
+    return InvalidInput(refused.detail, errors=errors)

@@ -1,0 +1,310 @@
+"""Subscriptions and payment plans: reading them, and what their customer or the merchant does with them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+
+from contracts.billing import (
+    AskAboutSubscription,
+    CancelSubscription,
+    Instalment,
+    Interval,
+    LineItem,
+    MovedCharge,
+    PauseSubscription,
+    Period,
+    PlannedCharge,
+    PreviewSubscription,
+    ResumeSubscription,
+    SendSubscriptionLink,
+    TaxLine,
+    UndoCancelSubscription,
+)
+from contracts.message import SubscriptionId, Text
+from services.gateway import commands, readmodel
+from services.gateway.api.document import COMMAND, refusals
+from services.gateway.api.invoices import Invoice, Link
+from services.gateway.api.shapes import Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
+from services.gateway.readmodel.lists import PAGE
+from services.gateway.readmodel.subscriptions import SubscriptionStatus
+from services.gateway.security import AnyAccount, Session, must_be_contact, must_be_member, viewer_of
+
+router = APIRouter(tags=["subscriptions"])
+
+
+class Subscription(Answer):
+    """A repeated charge, or a payment plan, in minor units of `currency`. Days are days of the merchant's time zone.
+
+    It is past due while one of its invoices (`GET .../invoices`) is open after its `due_on`.
+    """
+
+    id: UUID
+    customer_id: UUID
+    kind: Literal["recurring", "payment_plan"]
+    status: SubscriptionStatus
+    title: str
+    currency: str
+    lines: list[LineItem]
+    tax_inclusive: bool
+    subtotal: int
+    tax_lines: list[TaxLine]
+    tax: int
+    total: int
+    interval: Interval | None
+    starts_on: date | None
+    trial_days: int
+    trial_ends_on: date | None
+    ends_after: int | None
+    ends_on: date | None
+    instalments: list[Instalment]
+    anchor_on: date | None
+    current_period: Period | None
+    charges_made: int
+    charges_paid: int
+    next_charge: PlannedCharge | None
+    pause_on: date | None
+    paused_on: date | None
+    resumes_on: date | None
+    cancel_on: date | None
+    cancel_reason: str | None
+    cancelled_by: Literal["customer", "merchant", "collection"] | None
+    ended_on: date | None
+    allow_customer_cancel: bool
+    allow_customer_pause: bool
+    minimum_payments: int
+    after_last_retry: Literal["cancel", "keep"]
+    plan_on_cancel: Literal["owe", "waive", "ask"]
+    payment_method_id: UUID | None
+    link: Link | None
+    first_invoice_id: UUID | None
+    memo: str | None
+    created_at: datetime
+    accepted_at: datetime | None
+    ended_at: datetime | None
+
+
+class Pause(Given):
+    """How long to pause it."""
+
+    until: Annotated[
+        date | None, Field(examples=["2026-06-01"], description="The first day after it. Null: until it is resumed.")
+    ] = None
+    when: Literal["now", "period_end"] = "now"
+
+
+class Cancellation(Given):
+    """How to cancel it."""
+
+    when: Literal["now", "period_end"] = "now"
+    rest: Annotated[
+        Literal["owe", "waive"] | None,
+        Field(description="A payment plan's remaining instalments, where its `plan_on_cancel` is *ask*; members only."),
+    ] = None
+    reason: Annotated[Text | None, Field(max_length=500)] = None
+
+
+class Intent(Given):
+    """What somebody would like to do with it."""
+
+    action: Literal["pause", "resume", "cancel", "undo_cancel"]
+    until: date | None = None
+    when: Literal["now", "period_end"] = "now"
+    rest: Literal["owe", "waive"] | None = None
+
+
+class Preview(Answer):
+    """What an action would change. When it is not `allowed`, `why_not` names the reason and the lists are empty."""
+
+    allowed: bool
+    why_not: str | None
+    reason: str | None
+    ask: Annotated[bool, Field(description="The merchant may be asked for it: `POST .../ask`.")]
+    disappear: list[PlannedCharge]
+    move: list[MovedCharge]
+    come: list[PlannedCharge]
+    effective_on: date | None
+    status: SubscriptionStatus
+    next_charge: PlannedCharge | None
+    rest_amount: int
+    rest_needed: bool
+
+
+class Wish(Given):
+    """What to ask the merchant for."""
+
+    wish: Literal["pause", "resume", "cancel", "other"]
+    note: Annotated[Text | None, Field(max_length=1000)] = None
+
+
+async def _seen(request: Request, session: Session, subscription_id: UUID) -> SubscriptionId:
+    """A subscription that this session may see. Raises NotFound."""
+    await readmodel.subscription(request.app.state.runtime.db, viewer_of(session), subscription_id)
+    return SubscriptionId(subscription_id)
+
+
+Order = (
+    PauseSubscription
+    | ResumeSubscription
+    | CancelSubscription
+    | UndoCancelSubscription
+    | SendSubscriptionLink
+    | AskAboutSubscription
+)
+
+
+async def _done(request: Request, order: Order, key: str | None) -> Subscription:
+    return Subscription.model_validate(await commands.send(request, order, id=key))
+
+
+@router.get("/subscriptions", operation_id="listSubscriptions", summary="Subscriptions and payment plans, newest first")
+async def index(
+    request: Request,
+    session: AnyAccount,
+    status: Annotated[SubscriptionStatus | None, Query(description="Only those in this state.")] = None,
+    customer_id: OfCustomer = None,
+    cursor: Cursor = None,
+    limit: Limit = PAGE,
+) -> Items[Subscription]:
+    """A contact sees their customer's."""
+    found = await readmodel.subscriptions(
+        request.app.state.runtime.db,
+        viewer_of(session),
+        statuses=(status,) if status else (),
+        customer_id=customer_id,
+        cursor=cursor,
+        limit=limit,
+    )
+    return items(found, Subscription)
+
+
+@router.get(
+    "/subscriptions/{subscription_id}",
+    operation_id="readSubscription",
+    summary="One subscription or payment plan",
+    responses=refusals(404),
+)
+async def read(request: Request, subscription_id: UUID, session: AnyAccount) -> Subscription:
+    """As it stands now."""
+    found = await readmodel.subscription(request.app.state.runtime.db, viewer_of(session), subscription_id)
+    return Subscription.model_validate(found)
+
+
+@router.get(
+    "/subscriptions/{subscription_id}/invoices",
+    operation_id="listSubscriptionInvoices",
+    summary="Its invoices, newest first",
+    responses=refusals(404),
+)
+async def invoices(
+    request: Request, subscription_id: UUID, session: AnyAccount, cursor: Cursor = None, limit: Limit = PAGE
+) -> Items[Invoice]:
+    """One for each period or instalment that was charged."""
+    seen = await _seen(request, session, subscription_id)
+    found = await readmodel.invoices_of(
+        request.app.state.runtime.db, viewer_of(session), seen, cursor=cursor, limit=limit
+    )
+    return items(found, Invoice)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/preview",
+    operation_id="previewSubscription",
+    summary="What an action would change",
+    responses=refusals(*COMMAND, 404),
+)
+async def preview(
+    request: Request, subscription_id: UUID, body: Intent, session: AnyAccount, _key: IdempotencyKey
+) -> Preview:
+    """Which charges would disappear, move or come. Nothing is changed; exactly this happens when it is then done."""
+    seen = await _seen(request, session, subscription_id)
+    question = PreviewSubscription(subscription_id=seen, **body.model_dump())
+    return Preview.model_validate(await commands.ask(request, question))
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/pause",
+    operation_id="pauseSubscription",
+    summary="Pause it",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def pause(
+    request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey, body: Pause | None = None
+) -> Subscription:
+    """Members (admin, manager), and the customer's owner and billing contacts where it allows them to."""
+    seen = await _seen(request, session, subscription_id)
+    given = body.model_dump(exclude_unset=True) if body else {}
+    return await _done(request, PauseSubscription(subscription_id=seen, **given), key)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/resume",
+    operation_id="resumeSubscription",
+    summary="End its pause",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def resume(request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Subscription:
+    """Also takes a planned pause back."""
+    seen = await _seen(request, session, subscription_id)
+    return await _done(request, ResumeSubscription(subscription_id=seen), key)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/cancel",
+    operation_id="cancelSubscription",
+    summary="Cancel it",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def cancel(
+    request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey, body: Cancellation | None = None
+) -> Subscription:
+    """Invoices that are open stay open."""
+    seen = await _seen(request, session, subscription_id)
+    given = body.model_dump(exclude_unset=True) if body else {}
+    return await _done(request, CancelSubscription(subscription_id=seen, **given), key)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/undo-cancel",
+    operation_id="undoCancelSubscription",
+    summary="Take a planned cancellation back",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def undo_cancel(
+    request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey
+) -> Subscription:
+    """Possible until its day has come."""
+    seen = await _seen(request, session, subscription_id)
+    return await _done(request, UndoCancelSubscription(subscription_id=seen), key)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/send",
+    operation_id="sendSubscriptionLink",
+    summary="Mail the link on which it is accepted (again)",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def send(request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Subscription:
+    """For one without a first invoice: with a trial, or a start in the future. Members only."""
+    seen = await _seen(request, session, subscription_id)
+    must_be_member(session)
+    return await _done(request, SendSubscriptionLink(subscription_id=seen), key)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/ask",
+    operation_id="askAboutSubscription",
+    summary="Ask the merchant for a change",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def ask(
+    request: Request, subscription_id: UUID, body: Wish, session: AnyAccount, key: IdempotencyKey
+) -> Subscription:
+    """For what the customer may not do themselves. Contacts only."""
+    seen = await _seen(request, session, subscription_id)
+    must_be_contact(session)
+    return await _done(request, AskAboutSubscription(subscription_id=seen, **body.model_dump()), key)
