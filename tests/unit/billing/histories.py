@@ -63,7 +63,7 @@ MOODS: dict[Mood, int] = {
     "authenticate": 8,
     "debit": 10,
     "answer lost": 6,
-    "decline lost": 4,
+    "decline lost": 8,
     "request lost": 4,
 }
 
@@ -91,7 +91,7 @@ def some_recurring(rng: Random, begun: date, currency: str, interval: Interval) 
         starts_on=rng.choice([None, None, begun + rng.randint(-5, 20) * DAY]),
         trial_days=rng.choice([0, 0, 0, rng.randint(1, 20)]),
         ends_after=rng.choice([None, rng.randint(1, 3), rng.randint(1, 8)]),
-        ends_on=rng.choice([None, begun + rng.randint(10, 60) * DAY, begun + rng.randint(0, 300) * DAY]),
+        ends_on=rng.choice([None, *[begun + rng.randint(10, most) * DAY for most in (40, 80, 150)]]),
     )
 
 
@@ -265,7 +265,7 @@ class History(Ledger):
 
     def pause_and_leave(self) -> bool:
         """First a pause, then second thoughts."""
-        paused = self.change("pause")
+        paused = self.change("pause", self.rng.choice(("now", "period_end")))
         return self.change("cancel", "period_end") or paused
 
     def change(self, wished: Action | None = None, wished_when: When | None = None) -> bool:
@@ -273,7 +273,7 @@ class History(Ledger):
         by = self.rng.choice(BY)
         action = wished or self.some_action(by)
         when = self.rng.choice(WHEN) if wished_when is None else wished_when
-        until = self.rng.choice([None, self.today + self.rng.randint(0, 90) * DAY])
+        until = self.rng.choice([None, self.today + self.rng.randint(0, 120) * DAY])
         rest = self.rng.choice(REST) if by == "merchant" else None
         refused = why_not(self.terms, self.standing, action, self.today, by)
         before = self.standing
@@ -486,7 +486,7 @@ STEPS: dict[str, tuple[float, Callable[[History], bool]]] = {
     "news arrives": (7, History.deliver),
     "reconciliation": (1.5, History.reconciled),
     "the subscription is changed": (9, History.change),
-    "a pause and then second thoughts": (1.5, History.pause_and_leave),
+    "a pause and then second thoughts": (3, History.pause_and_leave),
     "a one-time invoice": (0.7, History.one_time),
     "the customer pays": (4, History.pay),
     "the customer pays a part": (2, History.pay_part),

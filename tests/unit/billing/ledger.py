@@ -112,7 +112,8 @@ class Ledger:
         return max(charge_moment(self.today, ZONE), datetime.combine(self.today, time(1), UTC))
 
     def new_invoice(self, amount: int, charge: Charge | None = None) -> Invoice:
-        sums = totals([Line("x", Decimal(1), amount, tax_rate=self.tax_rate)], tax_inclusive=True)
+        parts = ((amount // 3, Decimal(7)), (amount - amount // 3, self.tax_rate))
+        sums = totals([Line("x", Decimal(1), part, tax_rate=rate) for part, rate in parts], tax_inclusive=True)
         assert sums.total == amount
         balance = Balance("open", self.terms.currency, sums.total)
         invoice = Invoice(len(self.invoices) + 1, balance, sums, charge)

@@ -175,6 +175,12 @@ def invoices_add_up(history: History) -> None:
         assert len([each for each in attempts if each.status in UNENDED and each.status != "processing"]) <= 1
         noted = [sum(part.base + part.amount for part in note) for note in invoice.notes]
         assert sum(noted) <= balance.paid, "No more is credited than was paid."
+        for rate in invoice.sums.rates:
+            credited = [part for note in invoice.notes for part in note if part.rate == rate.rate]
+            assert sum(part.base for part in credited) <= rate.base, (
+                "No more net of a rate is credited than was billed."
+            )
+            assert sum(part.amount for part in credited) <= rate.amount, "No more tax, either."
         assert invoice.charge is None or invoice.charge.amount == balance.total
 
 
