@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import psycopg
 from bench import held_page
 from bench.ground import Child
 from bench.held_books import Books
+from bench.held_load import WELL
 from bench.measure import cpu_seconds, percentile
 from chassis.topology import LOG, all_names, dead_queue
 from contracts.message import SERVICES
@@ -79,9 +80,10 @@ class Watch:
     def _run(self) -> None:
         every = 2.0 if SECONDS >= 300 else 1.0
         while not self._stop.wait(every):
-            self.samples.append(
-                {"at": time.monotonic(), "cpu": cpu_seconds(self._pids), "memory": self._memory()} | self.waiting()
-            )
+            # An overloaded server may not answer in time: one sample less.
+            with suppress(OSError, psycopg.Error):
+                sample = {"at": time.monotonic(), "cpu": cpu_seconds(self._pids), "memory": self._memory()}
+                self.samples.append(sample | self.waiting())
 
     def cores(self, began: float, ended: float) -> float:
         """How many processors all parts used between these moments, as far as there are samples."""
@@ -279,9 +281,9 @@ def verdicts(result: Json) -> list[Json]:
         ),
         (f"{TIMES} times that: nothing else goes wrong", f"{_bad(over) - refused} requests", _bad(over) == refused),
         (
-            f"recovery: the same load without a refusal within {WITHIN:.0f} s",
-            f"after {back['last_bad']:.1f} s",
-            back["last_bad"] <= WITHIN,
+            f"recovery: {WELL:.0f} s of the same load without a refusal begin within {WITHIN:.0f} s",
+            f"after {back['well_from']:.1f} s",
+            back["well_from"] <= WITHIN,
         ),
         ("dead letters", str(result["dead"]), not result["dead"]),
     ]

@@ -15,6 +15,7 @@ from bench.measure import percentile
 
 MOST_AT_ONCE = 3000
 """Actions under way; what the clock wants beyond is not begun, and counted."""
+WELL = 10.0
 
 Json = dict[str, Any]
 
@@ -133,12 +134,22 @@ def summary(said: Said, began: float) -> Json:
         "requests": len(said.moments),
         "statuses": statuses,
         "latency_ms": latency,
-        "last_bad": max(bad, default=0.0),
+        "well_from": well_from(bad),
         "without_retry_after": said.without_retry_after,
         "wrong": said.wrong,
         "began": began,
         "took": time.monotonic() - began,
     }
+
+
+def well_from(bad: list[float]) -> float:
+    """When the first stretch of WELL seconds without a refusal or error begins, given the seconds of each."""
+    since = 0.0
+    for moment in sorted(bad):
+        if moment - since >= WELL:
+            break
+        since = moment
+    return since
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ _READING = """\
   time until all that followed from it was worked off, too. The best step counts.
 - **Held, overload, recovery**: arrivals drawn beforehand (Poisson), whether earlier ones are answered or not; what is late
   is measured from when it was to begin. Nobody repeats what was refused.
-- **Recovery** is the time from the end of the overload until the last refusal or error of the same load as before.
+- **Recovery** is the time from the end of the overload until ten seconds begin in which the same load as before meets no
+  refusal and no error.
 - **Afterwards** the databases, the sandbox's ledger and the mailbox' files are read directly: every command answered with
   success has its effect, every one refused with 503 has left no trace, every payment has its receipt.
 - The load generator, the sandbox and the mailbox run on the same cores."""

@@ -9,6 +9,7 @@ import pytest
 
 from bench.held import memory, verdicts
 from bench.held_books import Books
+from bench.held_load import well_from
 
 PHASE = {
     "requests": 3,
@@ -16,14 +17,14 @@ PHASE = {
     "wrong": [],
     "unsent": 0,
     "without_retry_after": 0,
-    "last_bad": 0.0,
+    "well_from": 0.0,
     "drained": 1.0,
 }
 GOOD = {
     "phases": {
         "held": PHASE,
         "overload": PHASE | {"statuses": {"page": {"200": 2, "503": 1}}, "drained": None},
-        "recovery": PHASE | {"last_bad": 3.0},
+        "recovery": PHASE | {"well_from": 3.0},
     },
     "memory": [{"process": "gateway", "early": 88.0, "late": 89.0, "flat": True}],
     "dead": 0,
@@ -52,7 +53,7 @@ def test_a_good_run_misses_nothing() -> None:
         (("phases", "overload", "without_retry_after"), 1, "3 times that: refused "),
         (("phases", "overload", "statuses", "command"), {"504": 1}, "3 times that: nothing e"),
         (("phases", "overload", "statuses", "command"), {"cut": 1}, "3 times that: nothing e"),
-        (("phases", "recovery", "last_bad"), 30.5, "recovery: the same"),
+        (("phases", "recovery", "well_from"), 30.5, "recovery: 10 s of the same"),
         (("dead",), 1, "dead letters"),
         (("books", 0, "wrong"), ["invoice 7"], "commands"),
     ],
@@ -71,6 +72,13 @@ def test_memory_is_flat_while_it_grows_by_no_more_than_a_tenth(late: float, flat
     samples = [{"at": float(at), "memory": {"gateway": 90.0 if at < 90 else late, "postgres": at}} for at in range(101)]
     rows = {row["process"]: row["flat"] for row in memory(samples, 0, 100)}
     assert rows == {"gateway": flat, "postgres": None}
+
+
+@pytest.mark.parametrize(
+    ("bad", "begins"), [([], 0.0), ([12.0], 0.0), ([4.0, 1.0, 13.0, 24.0], 13.0), ([9.0, 18.0, 27.0], 27.0)]
+)
+def test_all_is_well_when_ten_seconds_without_a_refusal_begin(bad: list[float], begins: float) -> None:
+    assert well_from(bad) == begins
 
 
 class Shelf(Books):
