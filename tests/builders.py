@@ -8,9 +8,9 @@ from typing import Any
 
 from chassis.ids import new_id
 from chassis.tokens import digest
-from contracts.billing import Invoice, LineItem, Party, PayLink, Payment, Receipt
+from contracts.billing import CreditNote, Dispute, Invoice, LineItem, Party, PayLink, Payment, Receipt, Refund, TaxLine
 from contracts.identity import Contact, Customer, Invitation, Logo, Member, Merchant, Person
-from contracts.message import Address
+from contracts.message import Address, RefundId
 from contracts.notifications import Mail
 from contracts.todos import Todo
 
@@ -174,6 +174,62 @@ def payment(of: Invoice, at: datetime | None = None, **given: Any) -> Payment:
         "settled_at": at or NOW - timedelta(hours=2),
     }
     return Payment.model_validate(values | given)
+
+
+def refund(of: Invoice, amount: int, **given: Any) -> Refund:
+    """A refund of a paid invoice that has succeeded, with its credit note."""
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "merchant_id": of.merchant_id,
+        "customer_id": of.customer_id,
+        "invoice_id": of.id,
+        "payment_id": of.receipts[0].payment_id if of.receipts else new_id(),
+        "status": "succeeded",
+        "amount": amount,
+        "credited": amount,
+        "currency": of.currency,
+        "reason": "One page was not needed.",
+        "credit_note_number": "CN-3",
+        "tax_lines": (TaxLine(rate=Decimal(0), base=amount, amount=0),),
+        "by": "Ada Byron",
+        "created_at": NOW - timedelta(hours=1),
+        "issued_at": NOW - timedelta(hours=1),
+        "settled_at": NOW - timedelta(hours=1),
+    }
+    return Refund.model_validate(values | given)
+
+
+def refunded(of: Invoice, back: Refund) -> Invoice:
+    """The same invoice once this refund is on its credit notes."""
+    note = CreditNote(
+        refund_id=RefundId(back.id),
+        number=back.credit_note_number or "",
+        amount=back.credited,
+        issued_at=back.issued_at or NOW,
+        failed=back.status == "failed",
+    )
+    counted = 0 if note.failed else back.credited
+    return of.model_copy(
+        update={"amount_refunded": of.amount_refunded + counted, "credit_notes": (*of.credit_notes, note)}
+    )
+
+
+def dispute(of: Invoice, **given: Any) -> Dispute:
+    """A dispute over all of a paid invoice that is open."""
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "merchant_id": of.merchant_id,
+        "customer_id": of.customer_id,
+        "invoice_id": of.id,
+        "payment_id": of.receipts[0].payment_id if of.receipts else new_id(),
+        "status": "open",
+        "amount": of.total,
+        "currency": of.currency,
+        "reason": "product_not_received",
+        "evidence_due_at": NOW + timedelta(days=6),
+        "opened_at": NOW - timedelta(hours=1),
+    }
+    return Dispute.model_validate(values | given)
 
 
 def todo(of: Customer, title: str = "Send the signed contract", **given: Any) -> Todo:

@@ -19,11 +19,11 @@ from contracts.message import PaymentId
 from services.billing.stripe_gateway import (
     Checkout,
     Intent,
-    StripeGateway,
     StripeRefusedError,
     checkout_of,
     intent_of,
 )
+from tests.fake_returns import FakeReturns
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ def charge_object(charge_id: str, intent_id: str, metadata: Mapping[str, str], b
     }
 
 
-class FakeStripe(StripeGateway):
+class FakeStripe(FakeReturns):
     """What was asked is in `asked`; `fails` holds what the next calls raise, by method name."""
 
     def __init__(self) -> None:
@@ -86,6 +86,7 @@ class FakeStripe(StripeGateway):
         self.lost: dict[str, list[Exception]] = {}
         self.told: list[Json] = []
         self._numbers = itertools.count(1)
+        self._begin_returns()
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,6 +104,7 @@ class FakeStripe(StripeGateway):
                 f"cs_{next(self._numbers)}", request["metadata"], item["unit_amount"], item["currency"]
             )
             self.sessions[session["id"]] = session | {"request": dict(request)}
+            self.owners[session["id"]] = account
             self.keys[key] = session["id"]
         elif self.sessions[self.keys[key]]["request"] != dict(request):
             raise StripeRefusedError("idempotency_error", "The key came with another body.")
@@ -111,10 +113,12 @@ class FakeStripe(StripeGateway):
 
     async def checkout(self, session_id: str, account: str | None) -> Checkout:
         self._take("checkout", self.fails)
+        self.own(session_id, account)
         return self._checkout(session_id)
 
     async def expire_checkout(self, session_id: str, account: str | None) -> Checkout:
         self._take("expire_checkout", self.fails)
+        self.own(session_id, account)
         if self.sessions[session_id]["status"] == "open":
             self.expires(session_id)
         self._take("expire_checkout", self.lost, note=False)
@@ -123,18 +127,19 @@ class FakeStripe(StripeGateway):
     async def find_checkout(self, payment_id: PaymentId, age: timedelta, account: str | None) -> Checkout | None:
         self._take("find_checkout", self.fails)
         for session in self.sessions.values():
-            if session["metadata"]["payment_id"] == str(payment_id):
+            if session["metadata"]["payment_id"] == str(payment_id) and self.owners[session["id"]] == account:
                 return self._checkout(session["id"])
         return None
 
     async def intent(self, intent_id: str, account: str | None) -> Intent:
         self._take("intent", self.fails)
+        self.own(intent_id, account)
         return intent_of(copy.deepcopy(self.intents[intent_id]))
 
     async def intents_since(self, created: int, account: str | None) -> AsyncIterator[Intent]:
         self._take("intents_since", self.fails)
         for intent in reversed(list(self.intents.values())):
-            if intent["created"] >= created:
+            if intent["created"] >= created and self.owners.get(intent["id"]) == account:
                 yield intent_of(copy.deepcopy(intent))
 
     def _take(self, name: str, waiting: dict[str, list[Exception]], *, note: bool = True) -> None:
@@ -163,41 +168,41 @@ class FakeStripe(StripeGateway):
         )
         self.intents[intent["id"]] = fresh | {"latest_charge": charge}
         session.update(status="complete", payment_status="paid", url=None)
-        self.tell("charge.succeeded", charge)
-        self.tell("payment_intent.succeeded", fresh | {"latest_charge": charge["id"]})
-        self.tell("checkout.session.completed", session)
+        self.tell("charge.succeeded", charge, self.owners[session_id])
+        self.tell("payment_intent.succeeded", fresh | {"latest_charge": charge["id"]}, self.owners[session_id])
+        self.tell("checkout.session.completed", session, self.owners[session_id])
 
     def is_declined(self, session_id: str) -> None:
         """A card is declined; the session stays open."""
         _, intent = self._begun(session_id)
         intent.update(status="requires_payment_method", last_payment_error=dict(DECLINED))
-        self.tell("payment_intent.payment_failed", intent)
+        self.tell("payment_intent.payment_failed", intent, self.owners[session_id])
 
     def debits(self, session_id: str) -> None:
         """The customer is done, by bank debit: the money comes days later, or does not."""
         session, intent = self._begun(session_id)
         intent["status"] = "processing"
         session.update(status="complete", url=None)
-        self.tell("checkout.session.completed", session)
+        self.tell("checkout.session.completed", session, self.owners[session_id])
 
     def debit_arrives(self, session_id: str) -> None:
         """The bank debit succeeds."""
         session, intent = self._begun(session_id)
         intent.update(status="succeeded", amount_received=intent["amount"])
         session["payment_status"] = "paid"
-        self.tell("checkout.session.async_payment_succeeded", session)
+        self.tell("checkout.session.async_payment_succeeded", session, self.owners[session_id])
 
     def debit_fails(self, session_id: str) -> None:
         """The bank debit fails."""
         session, intent = self._begun(session_id)
         intent["status"] = "requires_payment_method"
-        self.tell("checkout.session.async_payment_failed", session)
+        self.tell("checkout.session.async_payment_failed", session, self.owners[session_id])
 
     def expires(self, session_id: str) -> None:
         """Twenty-four hours are over, or somebody closed it."""
         session = self.sessions[session_id]
         session.update(status="expired", url=None)
-        self.tell("checkout.session.expired", session)
+        self.tell("checkout.session.expired", session, self.owners[session_id])
 
     def _begun(self, session_id: str) -> tuple[Json, Json]:
         session = self.sessions[session_id]
@@ -211,6 +216,7 @@ class FakeStripe(StripeGateway):
             )
             session["payment_intent"] = intent["id"]
             self.intents[intent["id"]] = intent
+            self.owners[intent["id"]] = self.owners[session_id]
         return session, self.intents[session["payment_intent"]]
 
     def tell(self, kind: str, thing: Json, account: str | None = None) -> Json:

@@ -48,6 +48,19 @@ _PAID = {
     "paid_at": NOON,
     "closed_at": NOON,
 }
+_CREDITED = {
+    "credit_note_number": "CN-3",
+    "tax_lines": [{"rate": "19", "base": 10000, "amount": 1900}],
+    "issued_at": "2026-03-05T10:00:02Z",
+}
+_CREDIT_NOTE = {
+    "refund_id": fixed_id("refund"),
+    "number": "CN-3",
+    "amount": 11900,
+    "issued_at": "2026-03-05T10:00:02Z",
+}
+_REFUNDED = {"amount_refunded": 11900, "credit_notes": [_CREDIT_NOTE]}
+_FAILURE = {"status": "failed", "failure": "expired_or_canceled_card", "settled_at": "2026-03-09T07:00:00Z"}
 
 _UNACCEPTED: dict[str, Any] = dict.fromkeys(("anchor_on", "current_period", "next_charge", "accepted_at")) | {
     "status": "pending",
@@ -140,6 +153,28 @@ STATES: dict[str, dict[str, Any]] = {
         "created_at": MORNING,
         "accepted_at": NOON,
     },
+    "billing.refund": {
+        "invoice_id": fixed_id("invoice"),
+        "payment_id": fixed_id("payment"),
+        "status": "created",
+        "amount": 11900,
+        "credited": 11900,
+        "currency": "EUR",
+        "reason": "Half of it was not needed.",
+        "by": "Jonas Weber",
+        "created_at": "2026-03-05T10:00:00Z",
+    },
+    "billing.dispute": {
+        "invoice_id": fixed_id("invoice"),
+        "payment_id": fixed_id("payment"),
+        "status": "open",
+        "amount": 23800,
+        "currency": "EUR",
+        "reason": "product_not_received",
+        "evidence_due_at": "2026-03-20T23:59:59Z",
+        "opened_at": "2026-03-10T08:00:00Z",
+    },
+    "billing.reconciliation": {"finished_at": "2026-03-06T03:00:00Z", "compared": 12, "found": 1},
     "notifications.mail": {
         "template": "payment_link",
         "subject_kind": "invoice",
@@ -202,6 +237,13 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "billing.subscription.cancelled.v1": _ENDED | {"status": "cancelled", "cancelled_by": "customer"},
     "billing.subscription.completed.v1": _ENDED | {"status": "completed", "ends_after": 1},
+    "billing.invoice.refunded.v1": _PAID | _REFUNDED,
+    "billing.invoice.disputed.v1": _PAID | {"amount_disputed": 23800},
+    "billing.refund.changed.v1": _CREDITED | {"status": "processing"},
+    "billing.refund.succeeded.v1": _CREDITED | {"status": "succeeded", "settled_at": "2026-03-05T10:00:02Z"},
+    "billing.refund.failed.v1": _CREDITED | _FAILURE,
+    "billing.dispute.won.v1": {"status": "won", "closed_at": "2026-04-02T08:00:00Z"},
+    "billing.dispute.lost.v1": {"status": "lost", "closed_at": "2026-04-02T08:00:00Z"},
     "notifications.mail.accepted.v1": {"status": "accepted", "settled_at": NOON},
     "notifications.mail.failed.v1": {"status": "failed", "reason": "550 No such user here", "settled_at": NOON},
     "notifications.mail.dropped.v1": {"status": "dropped", "reason": "The invoice is paid.", "settled_at": NOON},
@@ -212,13 +254,16 @@ CHANGES: dict[str, dict[str, Any]] = {
     "todos.todo.deleted.v1": {"origin": "own", "deleted": True, "title": None, "notes": None},
 }
 
+_INVOICE_PAID = {"id": fixed_id("invoice"), **_OWNERS_OF, **STATES["billing.invoice"], **_PAID}
+
 FURTHER_DATA: dict[str, dict[str, Any]] = {
     "billing.subscription.change_requested.v1": {
         "wish": {"wish": "pause", "note": "I am away in May.", "asked_by": "Ada Lovelace"}
     },
-    "billing.payment.succeeded.v1": {
-        "invoice": {"id": fixed_id("invoice"), **_OWNERS_OF, **STATES["billing.invoice"], **_PAID}
-    },
+    "billing.payment.succeeded.v1": {"invoice": _INVOICE_PAID},
+    "billing.refund.succeeded.v1": {"invoice": _INVOICE_PAID | _REFUNDED},
+    "billing.refund.failed.v1": {"invoice": _INVOICE_PAID | {"credit_notes": [{**_CREDIT_NOTE, "failed": True}]}},
+    "billing.dispute.opened.v1": {"invoice": _INVOICE_PAID | {"amount_disputed": 23800}},
 }
 """What an event carries beside its state."""
 

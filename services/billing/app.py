@@ -14,10 +14,12 @@ from services.billing.handlers import (
     links,
     paying,
     questions,
+    refunding,
     subscribing,
     subscriptions,
 )
 from services.billing.settings import Settings
+from services.billing.store import returning
 from services.billing.store.defaults import every_defaults
 from services.billing.store.invoices import every_invoice
 from services.billing.store.payments import every_payment
@@ -42,15 +44,13 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             | defaults.COMMANDS
             | closing.commands(stripe, settings)
             | paying.commands(stripe, settings)
+            | refunding.commands(stripe)
         ),
         questions=questions.answers(settings.secret_key) | subscriptions.ANSWERS,
         follows={Merchant: COPY, Logo: COPY, Customer: COPY},
-        nouns={
-            Invoice: every_invoice,
-            Payment: every_payment,
-            Subscription: every_subscription,
-            BillingDefaults: every_defaults,
-        },
+        nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription}
+        | {BillingDefaults: every_defaults}
+        | returning.NOUNS,
         schedules=[
             Schedule("billing.reconcile", timedelta(minutes=5), partial(schedules.reconcile, stripe=stripe)),
             Schedule("billing.prune_webhooks", timedelta(hours=6), schedules.prune_webhooks),

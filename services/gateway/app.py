@@ -18,6 +18,7 @@ FOLLOWS: dict[type[Any], Follower] = {
     **dict.fromkeys((identity.Invitation, billing.Invoice, billing.Payment), EveryEvent(handlers.follow)),
     billing.Subscription: EveryEvent(handlers.follow),
     billing.BillingDefaults: COPY,
+    **dict.fromkeys((billing.Refund, billing.Dispute, billing.Reconciliation), EveryEvent(handlers.follow)),
     **dict.fromkeys((todos.Todo, notifications.Mail), EveryEvent(handlers.follow)),
 }
 

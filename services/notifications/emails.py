@@ -173,9 +173,11 @@ class Kind:
     has happened. `values` gives the template its values from the event, the answer and the portal's public address.
     """
 
-    about: Literal["invitation", "invoice", "payment"]
+    about: Literal["invitation", "invoice", "payment", "refund", "dispute"]
     ask: Callable[[Database, Content], Awaitable[Question[MailFacts] | None]]
     values: Callable[[Content, MailFacts, str], dict[str, object]]
+    to: Literal["customer", "merchant"] = "customer"
+    """Whose language it is written in."""
 
 
 def render(

@@ -9,7 +9,15 @@ from uuid import UUID
 from chassis.database import Database, Tx
 from chassis.ids import new_id
 from chassis.listeners import Facts
-from contracts.billing import BillingMailFacts, Invoice, LinkEmailRequested, PaymentSucceeded
+from contracts.billing import (
+    BillingMailFacts,
+    DisputeOpened,
+    Invoice,
+    LinkEmailRequested,
+    PaymentSucceeded,
+    RefundFailed,
+    RefundSucceeded,
+)
 from contracts.identity import IdentityMailFacts, Invitation, InvitationSent
 from contracts.message import CustomerId, Event, InvoiceId, MailFacts, Question
 from contracts.notifications import Mail, MailQueued
@@ -64,6 +72,49 @@ async def on_payment_succeeded(tx: Tx, event: PaymentSucceeded, *, mail_host: st
         subject_id=payment.id,
         customer_id=payment.customer_id,
         invoice_id=payment.invoice_id,
+        mail_host=mail_host,
+    )
+
+
+async def on_refund_succeeded(tx: Tx, event: RefundSucceeded, *, mail_host: str) -> None:
+    """Tell those who look after the customer's money that some of it comes back."""
+    refund = event.state
+    contacts = await store.active_contacts(tx, refund.merchant_id, refund.customer_id)
+    recipients = receipt_recipients(
+        [(each.role, each.email) for each in contacts], await _customer_email(tx, event.invoice)
+    )
+    await _queue(
+        tx,
+        event,
+        "refund",
+        recipients,
+        subject_id=refund.id,
+        customer_id=refund.customer_id,
+        invoice_id=refund.invoice_id,
+        mail_host=mail_host,
+    )
+
+
+async def on_refund_failed(tx: Tx, event: RefundFailed, *, mail_host: str) -> None:
+    """Tell the merchant that money it gave back is its own again."""
+    await _tell_merchant(tx, event, "refund_failed", mail_host)
+
+
+async def on_dispute_opened(tx: Tx, event: DisputeOpened, *, mail_host: str) -> None:
+    """Tell the merchant that a bank wants an answer."""
+    await _tell_merchant(tx, event, "dispute_opened", mail_host)
+
+
+async def _tell_merchant(tx: Tx, event: RefundFailed | DisputeOpened, template: str, mail_host: str) -> None:
+    about = event.state
+    await _queue(
+        tx,
+        event,
+        template,
+        await store.money_members(tx, about.merchant_id),
+        subject_id=about.id,
+        customer_id=about.customer_id,
+        invoice_id=about.invoice_id,
         mail_host=mail_host,
     )
 
@@ -132,12 +183,13 @@ def _payment_link_values(event: emails.Content, facts: MailFacts, portal: str) -
 
 
 async def _ask_about_receipt(db: Database, event: emails.Content) -> Question[MailFacts] | None:
-    paid = PaymentSucceeded.model_validate(event)
-    customer = await store.known_customer(db, paid.state.merchant_id, paid.state.customer_id)
+    """Asked about a refund as well: both are reports that need no more than a link."""
+    invoice = Invoice.model_validate(event["invoice"])
+    customer = await store.known_customer(db, invoice.merchant_id, invoice.customer_id)
     if customer is not None and customer.portal_access == "active":
         return None
-    # Without an account the portal would be a dead end: the public page has the receipt as well.
-    return BillingMailFacts(kind="receipt", id=InvoiceId(paid.invoice.id))
+    # Without an account the portal would be a dead end: the public page has the documents as well.
+    return BillingMailFacts(kind="receipt", id=InvoiceId(invoice.id))
 
 
 def _receipt_values(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
@@ -146,10 +198,35 @@ def _receipt_values(event: emails.Content, facts: MailFacts, portal: str) -> dic
     return {"invoice": paid.invoice, "payment": paid.state, "has_portal": not facts.path, "url": url}
 
 
+def _refund_values(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
+    back = RefundSucceeded.model_validate(event)
+    url = portal + (facts.path or f"/portal/payments/{back.invoice.id}")
+    return {"invoice": back.invoice, "refund": back.state, "has_portal": not facts.path, "url": url}
+
+
+async def _ask_nobody(_: Database, _event: emails.Content) -> Question[MailFacts] | None:
+    return None
+
+
+def _refund_failed_values(event: emails.Content, _: MailFacts, portal: str) -> dict[str, object]:
+    failed = RefundFailed.model_validate(event)
+    url = f"{portal}/console/invoices/{failed.invoice.id}"
+    return {"invoice": failed.invoice, "refund": failed.state, "url": url}
+
+
+def _dispute_opened_values(event: emails.Content, _: MailFacts, portal: str) -> dict[str, object]:
+    opened = DisputeOpened.model_validate(event)
+    url = f"{portal}/console/invoices/{opened.invoice.id}"
+    return {"invoice": opened.invoice, "dispute": opened.state, "url": url}
+
+
 KINDS: dict[str, emails.Kind] = {
     "invitation": emails.Kind("invitation", _ask_about_invitation, _invitation_values),
     "payment_link": emails.Kind("invoice", _ask_about_payment_link, _payment_link_values),
     "receipt": emails.Kind("payment", _ask_about_receipt, _receipt_values),
+    "refund": emails.Kind("refund", _ask_about_receipt, _refund_values),
+    "refund_failed": emails.Kind("refund", _ask_nobody, _refund_failed_values, to="merchant"),
+    "dispute_opened": emails.Kind("dispute", _ask_nobody, _dispute_opened_values, to="merchant"),
 }
 """Every mail, by the name of its template."""
 
@@ -160,4 +237,7 @@ def facts(mail_host: str) -> Facts:
         InvitationSent: partial(on_invitation_sent, mail_host=mail_host),
         LinkEmailRequested: partial(on_link_email_requested, mail_host=mail_host),
         PaymentSucceeded: partial(on_payment_succeeded, mail_host=mail_host),
+        RefundSucceeded: partial(on_refund_succeeded, mail_host=mail_host),
+        RefundFailed: partial(on_refund_failed, mail_host=mail_host),
+        DisputeOpened: partial(on_dispute_opened, mail_host=mail_host),
     }

@@ -165,7 +165,7 @@ async def _write(
         return facts
     values = kind.values(claimed.event, facts, settings.public_url.rstrip("/"))
     logo = emails.Picture.of(await store.known_logo(runtime.db, mail.merchant_id))
-    words = emails.render(mail.template, await _reader(runtime, mail, merchant), merchant, logo, values)
+    words = emails.render(mail.template, await _reader(runtime, mail, merchant, kind), merchant, logo, values)
     return emails.message(
         words,
         sender=settings.mail_from,
@@ -195,8 +195,10 @@ async def _facts(runtime: Runtime, claimed: Claimed, kind: emails.Kind) -> MailF
     return reply.result
 
 
-async def _reader(runtime: Runtime, mail: Mail, merchant: Merchant) -> emails.Reader:
-    """The customer's language and time zone; the merchant's while the customer is not known here."""
+async def _reader(runtime: Runtime, mail: Mail, merchant: Merchant, kind: emails.Kind) -> emails.Reader:
+    """The customer's language and time zone; the merchant's for its own mails, and while the customer is not known."""
+    if kind.to == "merchant":
+        return emails.Reader.of(merchant.locale, merchant.time_zone)
     customer = mail.customer_id and await store.known_customer(runtime.db, mail.merchant_id, mail.customer_id)
     known = customer or merchant
     return emails.Reader.of(known.locale, known.time_zone)

@@ -194,3 +194,17 @@ async def active_contacts(tx: Tx, merchant_id: MerchantId, customer_id: Customer
         customer_id,
     )
     return [Contact.model_validate_json(row["state"]) for row in rows]
+
+
+async def money_members(tx: Tx, merchant_id: MerchantId) -> list[str]:
+    """The addresses of the members who may give money back: admins and managers, the first who joined first."""
+    rows = await tx.fetch(
+        """
+        SELECT state->>'email' AS email FROM copy_member
+        WHERE merchant_id = $1 AND NOT deleted AND state->>'role' IN ('admin', 'manager')
+          AND state->>'email' IS NOT NULL
+        ORDER BY id
+        """,
+        merchant_id,
+    )
+    return [row["email"] for row in rows]

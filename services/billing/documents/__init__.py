@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import threading
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
@@ -27,7 +28,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent, parse_pattern
 
-from contracts.billing import Invoice, LineItem, Party, Receipt
+from contracts.billing import Invoice, LineItem, Party, Receipt, Refund
 from contracts.identity import Logo, Merchant
 from contracts.message import minor_digits
 
@@ -70,8 +71,15 @@ def invoice_pdf(invoice: Invoice, merchant: Merchant, logo: Logo | None, locale:
     return _compile("invoice.typ", data, invoice.opened_at or invoice.created_at)
 
 
-def receipt_pdf(invoice: Invoice, receipt: Receipt, merchant: Merchant, logo: Logo | None, locale: str) -> bytes:
-    """The receipt of one payment of `invoice` as tagged PDF, in the reader's language."""
+def receipt_pdf(
+    invoice: Invoice,
+    receipt: Receipt,
+    merchant: Merchant,
+    logo: Logo | None,
+    locale: str,
+    refunds: Sequence[Refund] = (),
+) -> bytes:
+    """The receipt of one payment of `invoice` as tagged PDF, in the reader's language, with what of it was given back."""
     words = _Words(locale)
     _ = words.gettext
     paid_on = words.day(_local_day(receipt.paid_at, merchant))
@@ -87,6 +95,7 @@ def receipt_pdf(invoice: Invoice, receipt: Receipt, merchant: Merchant, logo: Lo
         (_("For invoice"), invoice.number or _NOTHING),
         (_("Invoice total"), words.money(invoice.total, invoice.currency)),
         (_("Amount due"), words.money(invoice.amount_due, invoice.currency)),
+        *(_given_back(words, each, merchant) for each in refunds),
     ]
     data = {
         **_frame(words, invoice, merchant, logo, heading=_("Receipt"), number=receipt.number),
@@ -96,6 +105,14 @@ def receipt_pdf(invoice: Invoice, receipt: Receipt, merchant: Merchant, logo: Lo
         "memo": None,
     }
     return _compile("receipt.typ", data, receipt.paid_at)
+
+
+def _given_back(words: _Words, refund: Refund, merchant: Merchant) -> tuple[str, str]:
+    day = words.day(_local_day(refund.issued_at or refund.created_at, merchant))
+    label = words.gettext("Refunded on %(day)s") % {"day": day}
+    if refund.credit_note_number:
+        label = f"{label} ({words.apart(refund.credit_note_number)})"
+    return label, words.money(-refund.amount, refund.currency)
 
 
 class _Words:

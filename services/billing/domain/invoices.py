@@ -26,6 +26,7 @@ class Balance:
     total: int
     paid: int = 0
     processing: int = 0
+    refunded: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be: an invoice that owes us more than nothing was paid twice, or less than nothing."""
@@ -166,7 +167,7 @@ def why_not_given_up(balance: Balance) -> str | None:
 def _money_on_it(balance: Balance) -> str | None:
     if balance.processing:
         return "A payment of this invoice is being processed. Wait for its outcome."
-    if balance.paid:
+    if balance.paid > balance.refunded:
         return "Part of this invoice is already paid. Give that money back first."
     return None
 

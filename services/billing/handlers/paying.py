@@ -30,6 +30,7 @@ from services.billing.handlers.access import require_sight
 from services.billing.handlers.invoices import pay_link_token, require_open
 from services.billing.settings import Settings
 from services.billing.store import books, invoices, payments, stripe_events
+from services.billing.store.accounts import account_of
 from services.billing.store.copies import Reader
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import NewEvent
@@ -198,6 +199,7 @@ async def _new_attempt(
         payer_name=actor.name,
         correlation_id=tx.cause.correlation_id,
         request=request,
+        account=await account_of(tx, invoice.merchant_id),
     )
 
 
@@ -229,7 +231,8 @@ async def _with_token(work: Work, attempt: Attempt, settings: Settings) -> dict[
 
 def balance_of(invoice: Invoice) -> Balance:
     """The invoice's money, for the domain."""
-    return Balance(invoice.status, invoice.currency, invoice.total, invoice.amount_paid, invoice.amount_processing)
+    money = (invoice.total, invoice.amount_paid, invoice.amount_processing, invoice.amount_refunded)
+    return Balance(invoice.status, invoice.currency, *money)
 
 
 async def _go_on(work: Work, attempt: Attempt, stripe: StripeGateway, settings: Settings) -> CheckoutStarted | None:

@@ -6,6 +6,7 @@ from functools import partial
 from chassis.requests import Questions, Work
 from contracts.billing import (
     BillingMailFacts,
+    CreditNotePdf,
     Invoice,
     InvoicePdf,
     NoReceiptYet,
@@ -16,9 +17,10 @@ from contracts.billing import (
 from contracts.identity import Logo, Merchant
 from contracts.message import Document, InvoiceId, MailFacts, NotAllowed, NotFound
 from services.billing import documents
+from services.billing.documents.credit_note import credit_note_pdf
 from services.billing.handlers.access import is_alive, require_living_link, shown
 from services.billing.handlers.invoices import pay_link_token
-from services.billing.store import copies, invoices
+from services.billing.store import copies, invoices, refunds
 
 _PDF = "application/pdf"
 
@@ -73,8 +75,23 @@ async def receipt_pdf(work: Work, question: ReceiptPdf) -> Document:
     )
     receipt = _receipt(invoice, question)
     merchant, logo, locale = await _letterhead(work, invoice, question.locale)
-    body = await asyncio.to_thread(documents.receipt_pdf, invoice, receipt, merchant, logo, locale)
+    given_back = await refunds.refunds_of_payment(work.db, receipt.payment_id)
+    issued = [each for each in given_back if each.issued_at]
+    body = await asyncio.to_thread(documents.receipt_pdf, invoice, receipt, merchant, logo, locale, issued)
     return Document(_PDF, f"{receipt.number}.pdf", body)
+
+
+async def credit_note(work: Work, question: CreditNotePdf) -> Document:
+    """The credit note of a refund as PDF."""
+    invoice = await shown(
+        work.db, work.cause.merchant_id, work.cause.actor, question.invoice_id, question.link_token_sha256
+    )
+    found = await refunds.refund(work.db, invoice.merchant_id, question.refund_id)
+    if found is None or found.refund.invoice_id != invoice.id or found.refund.credit_note_number is None:
+        raise NotFound
+    merchant, logo, locale = await _letterhead(work, invoice, question.locale)
+    body = await asyncio.to_thread(credit_note_pdf, invoice, found.refund, merchant, logo, locale)
+    return Document(_PDF, f"{found.refund.credit_note_number}.pdf", body)
 
 
 def _receipt(invoice: Invoice, question: ReceiptPdf) -> Receipt:
@@ -100,5 +117,6 @@ def answers(secret_key: str) -> Questions:
         PayLinkUrl: partial(pay_link_url, secret_key=secret_key),
         InvoicePdf: invoice_pdf,
         ReceiptPdf: receipt_pdf,
+        CreditNotePdf: credit_note,
         BillingMailFacts: partial(mail_facts, secret_key=secret_key),
     }

@@ -180,6 +180,41 @@ async def attempt(db: Reader, merchant_id: MerchantId, payment_id: PaymentId) ->
     return _attempt(row)
 
 
+async def attempt_of_intent(db: Reader, intent_id: str) -> Attempt | None:
+    """The attempt, of whichever merchant, whose money this payment intent of Stripe's brought."""
+    row = await db.fetchrow(
+        f"SELECT {_ALL} FROM payment WHERE intent_id = $1 AND status = 'succeeded'",  # noqa: S608 - a constant
+        intent_id,
+    )
+    return _attempt(row)
+
+
+async def succeeded(tx: Tx, merchant_id: MerchantId, invoice_id: InvoiceId) -> list[Attempt]:
+    """An invoice's payments that brought money, the latest first."""
+    rows = await tx.fetch(
+        f"""
+        SELECT {_ALL} FROM payment
+        WHERE merchant_id = $1 AND invoice_id = $2 AND status = 'succeeded' ORDER BY settled_at DESC, attempt DESC
+        """,  # noqa: S608 - a constant
+        merchant_id,
+        invoice_id,
+    )
+    return [found for row in rows if (found := _attempt(row))]
+
+
+async def booked_since(db: Database, account: str | None, since: datetime) -> list[Attempt]:
+    """Payments at an account whose money arrived since a moment, oldest first."""
+    rows = await db.fetch(
+        f"""
+        SELECT {_ALL} FROM payment
+        WHERE status = 'succeeded' AND account IS NOT DISTINCT FROM $1 AND settled_at >= $2 ORDER BY settled_at
+        """,  # noqa: S608 - a constant
+        account,
+        since,
+    )
+    return [found for row in rows if (found := _attempt(row))]
+
+
 async def intent_is_recorded(tx: Tx, intent_id: str) -> bool:
     """Whether the money of this payment intent is in our books."""
     found = await tx.fetchval("SELECT true FROM payment WHERE intent_id = $1 AND status = 'succeeded'", intent_id)

@@ -156,20 +156,43 @@ async def discard_stuck(db: Database, event_id: str) -> bool:
     return status != "UPDATE 0"
 
 
-async def intents_cursor(db: Database, account: str) -> int | None:
-    """The creation time (Unix seconds) of the newest payment intent that reconciliation has seen."""
-    row = await db.fetchrow("SELECT intents_created FROM stripe_cursor WHERE account = $1", account)
-    return None if row is None else int(row["intents_created"])
+async def standing(db: Database, event_id: str) -> tuple[str, str] | None:
+    """What became of an event: its status, and its outcome or what keeps it waiting. None: it is not known."""
+    row = await db.fetchrow(
+        "SELECT status, coalesce(last_error, outcome, '') AS why FROM stripe_event WHERE id = $1", event_id
+    )
+    return None if row is None else (row["status"], row["why"])
 
 
-async def move_intents_cursor(db: Database, account: str, created: int) -> None:
-    """Reconciliation has seen every payment intent up to `created`; it never goes back."""
+@dataclass(frozen=True)
+class Cursor:
+    """How far the comparison with one account of Stripe's has come.
+
+    `created` (Unix seconds): everything up to there is compared. `looked_back_at`: when the last thirty days were.
+    """
+
+    created: int
+    looked_back_at: datetime | None
+
+
+async def cursor(db: Database, account: str | None) -> Cursor | None:
+    """How far the comparison with an account has come; None: it has never been compared."""
+    row = await db.fetchrow(
+        "SELECT intents_created, looked_back_at FROM stripe_cursor WHERE account = $1", account or ""
+    )
+    return None if row is None else Cursor(int(row["intents_created"]), row["looked_back_at"])
+
+
+async def move_cursor(db: Database, account: str | None, moved: Cursor) -> None:
+    """An account is compared up to there; it never goes back."""
     await db.execute(
         """
-        INSERT INTO stripe_cursor (account, intents_created) VALUES ($1, $2)
+        INSERT INTO stripe_cursor (account, intents_created, looked_back_at) VALUES ($1, $2, $3)
         ON CONFLICT (account) DO UPDATE
-        SET intents_created = greatest(stripe_cursor.intents_created, excluded.intents_created)
+        SET intents_created = greatest(stripe_cursor.intents_created, excluded.intents_created),
+            looked_back_at = excluded.looked_back_at
         """,
-        account,
-        created,
+        account or "",
+        moved.created,
+        moved.looked_back_at,
     )

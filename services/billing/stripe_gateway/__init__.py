@@ -33,15 +33,18 @@ from services.billing.stripe_gateway.objects import (
     reference_of,
     without_urls,
 )
+from services.billing.stripe_gateway.returns import DisputeSeen, RefundSeen, dispute_of, refund_of, refund_request
 
 __all__ = [
     "Card",
     "Charge",
     "Checkout",
+    "DisputeSeen",
     "Event",
     "Intent",
     "NotFromStripeError",
     "Reference",
+    "RefundSeen",
     "Refusal",
     "StripeError",
     "StripeGateway",
@@ -51,11 +54,14 @@ __all__ = [
     "charge_of",
     "checkout_of",
     "checkout_request",
+    "dispute_of",
     "event_of",
     "found_event",
     "intent_of",
     "payload_of",
     "reference_of",
+    "refund_of",
+    "refund_request",
     "verify",
     "within_budget",
     "without_urls",

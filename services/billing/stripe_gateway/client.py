@@ -8,11 +8,18 @@ from typing import Any, Self, cast
 
 import httpx
 import stripe
-from stripe.params import PaymentIntentListParams, PaymentIntentRetrieveParams
+from stripe.params import (
+    DisputeListParams,
+    PaymentIntentListParams,
+    PaymentIntentRetrieveParams,
+    RefundCreateParams,
+    RefundListParams,
+)
 from stripe.params.checkout import SessionCreateParams, SessionListParams
 
-from contracts.message import PaymentId
+from contracts.message import PaymentId, RefundId
 from services.billing.stripe_gateway.objects import Checkout, Intent, NotFromStripeError, checkout_of, intent_of
+from services.billing.stripe_gateway.returns import DisputeSeen, RefundSeen, dispute_of, refund_of
 
 BUDGET_SECONDS = 8.0
 """All that one of our calls may take, retries included: below the 10 s deadline of a command."""
@@ -21,6 +28,9 @@ _KEY_LASTS = timedelta(hours=23)
 """Stripe forgets an idempotency key after 24 hours; from then on the same request would be a second one."""
 _STILL_UNDER_WAY = timedelta(minutes=1)
 """For so long a request without an answer may still have its effect."""
+_SURELY_OVER = timedelta(minutes=10)
+"""A refund that Stripe does not list so long after it was asked for was not made. Should it appear later after all, it is
+booked as one that was begun there."""
 
 
 class StripeError(Exception):
@@ -150,6 +160,70 @@ class StripeGateway:
                 return
             params = {**params, "starting_after": page.data[-1].id}
 
+    async def give_back(
+        self, request: Mapping[str, Any], key: str, refund_id: RefundId, age: timedelta, account: str | None
+    ) -> RefundSeen | None:
+        """Make a refund (begun `age` ago), or get the one that was made of it. `request` is `refund_request`'s.
+
+        Never a second one: the same key gives the same refund for a day, after that only asking is safe. None: there is
+        none, and there will be none.
+
+        Raises:
+            StripeUnknownError: it cannot be told yet.
+        """
+        if age < _KEY_LASTS:
+            try:
+                return await self.create_refund(request, key, account)
+            except StripeUnknownError:
+                # A stored 500 comes again for a day, so ask what became of it.
+                found = await self.find_refund(str(request["payment_intent"]), refund_id, account)
+                if found is None and age < _SURELY_OVER:
+                    raise
+                return found
+        return await self.find_refund(str(request["payment_intent"]), refund_id, account)
+
+    async def create_refund(self, request: Mapping[str, Any], key: str, account: str | None) -> RefundSeen:
+        """Make a refund, or get the one that this idempotency key made."""
+        options = _options(account) | {"idempotency_key": key}
+        async with within_budget():
+            made = await self._v1.refunds.create_async(cast("RefundCreateParams", dict(request)), options)
+        return refund_of(made.to_dict())
+
+    async def find_refund(self, intent_id: str, refund_id: RefundId, account: str | None) -> RefundSeen | None:
+        """The refund whose answer was lost: found by its metadata among those of its payment."""
+        params: RefundListParams = {"payment_intent": _given(intent_id), "limit": 100}
+        async with within_budget():
+            page = await self._v1.refunds.list_async(params, _options(account))
+            async for each in page.auto_paging_iter():
+                found = refund_of(each.to_dict())
+                if found.refund_id == refund_id:
+                    return found
+        return None
+
+    async def refund(self, stripe_id: str, account: str | None) -> RefundSeen:
+        """A refund as it is now."""
+        async with within_budget():
+            found = await self._v1.refunds.retrieve_async(_given(stripe_id), {}, _options(account))
+        return refund_of(found.to_dict())
+
+    async def dispute(self, dispute_id: str, account: str | None) -> DisputeSeen:
+        """A dispute as it is now."""
+        async with within_budget():
+            found = await self._v1.disputes.retrieve_async(_given(dispute_id), {}, _options(account))
+        return dispute_of(found.to_dict())
+
+    async def refunds_since(self, created: int, account: str | None) -> AsyncIterator[RefundSeen]:
+        """Refunds made at or after a moment (Unix seconds), newest first. Each page has its own budget."""
+        params: RefundListParams = {"created": {"gte": created}, "limit": 100}
+        async for each in _pages(self._v1.refunds.list_async, params, account):
+            yield refund_of(each)
+
+    async def disputes_since(self, created: int, account: str | None) -> AsyncIterator[DisputeSeen]:
+        """Disputes begun at or after a moment (Unix seconds), newest first. Each page has its own budget."""
+        params: DisputeListParams = {"created": {"gte": created}, "limit": 100}
+        async for each in _pages(self._v1.disputes.list_async, params, account):
+            yield dispute_of(each)
+
 
 def verify(raw: bytes, signature: str | None, secret: str) -> None:
     """Check Stripe's signature over exactly the bytes that came. Raises NotFromStripeError."""
@@ -158,6 +232,17 @@ def verify(raw: bytes, signature: str | None, secret: str) -> None:
     except (stripe.SignatureVerificationError, ValueError, TypeError) as wrong:
         # TypeError: a signature with other than ASCII letters cannot be compared in constant time.
         raise NotFromStripeError("The signature is not valid.") from wrong
+
+
+async def _pages(ask: Any, params: Any, account: str | None) -> AsyncIterator[Mapping[str, Any]]:
+    while True:
+        async with within_budget():
+            page = await ask(params, _options(account))
+        for each in page.data:
+            yield each.to_dict()
+        if not page.has_more:
+            return
+        params = {**params, "starting_after": page.data[-1].id}
 
 
 def _given(identifier: str) -> str:

@@ -16,6 +16,7 @@ from services.billing.stripe_gateway import (
     intent_of,
     reference_of,
 )
+from services.billing.webhooks.returns import Returned, understand_return
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Told:
     card: Card | None = None
 
 
-def understand(event: Event) -> Told | str:
+def understand(event: Event) -> Told | Returned | str:
     """What an event says, or the reason why it says nothing to us. Raises KeyError or TypeError for a broken object."""
     match event.type.split("."):
         case ["checkout", "session", kind]:
@@ -79,6 +80,8 @@ def understand(event: Event) -> Told | str:
         case ["charge", "succeeded"]:
             charge = charge_of(event.object)
             return _told(event, CardSeen(), charge.metadata, intent_id=charge.intent_id, card=charge.card)
+        case ["refund", "created" | "updated" | "failed"] | ["charge", "refund", "updated"] | ["charge", "dispute", _]:
+            return understand_return(event)
         case _:
             return "unknown type"
 

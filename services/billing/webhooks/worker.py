@@ -27,6 +27,7 @@ from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import StoredEvent
 from services.billing.stripe_gateway import Refusal, StripeGateway, event_of
 from services.billing.webhooks.news import CardSeen, Declined, Ended, OnItsWay, Succeeded, Told, understand
+from services.billing.webhooks.returns import Returned, handle_return
 
 log = logging.getLogger("portal.billing.webhooks")
 
@@ -87,6 +88,9 @@ async def _put_off(runtime: Runtime, stored: StoredEvent, failed: Exception) -> 
 
 async def _handle(runtime: Runtime, stripe: StripeGateway, stored: StoredEvent) -> None:
     told = understand(event_of(stored.payload))
+    if isinstance(told, Returned):
+        await handle_return(runtime, stripe, stored, told)
+        return
     cause = runtime.system_cause()
     if isinstance(told, Told):
         merchant_id = told.reference.merchant_id
@@ -110,6 +114,8 @@ async def _with_card(told: Told, known: Attempt | None, stripe: StripeGateway, t
     """The event that brings the money seldom names the card: ask, unless the charge's own event already has."""
     if not isinstance(told.news, Succeeded) or told.card or told.intent_id is None or known is None:
         return told
+    if known.account != told.account:
+        return told  # foreign, see `_apply`: another account's object is none of our business
     if known.payment.last4 or known.payment.status == "succeeded" or tries > _TRIES_FOR_CARD:
         return told
     return replace(told, card=(await stripe.intent(told.intent_id, told.account)).card)

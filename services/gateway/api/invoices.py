@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from contracts.billing import (
     BeingPaid,
+    CreditNote,
     Decline,
     GiveUpInvoice,
     InvoicePdf,
@@ -71,6 +72,8 @@ class Invoice(Answer):
     amount_paid: int
     amount_processing: int
     amount_due: int
+    amount_refunded: int
+    amount_disputed: int
     due_on: date
     memo: str | None
     seller: Party | None
@@ -84,6 +87,7 @@ class Invoice(Answer):
     instalment: int | None
     allow_partial: bool
     replaces: UUID | None
+    credit_notes: list[CreditNote]
     created_at: datetime
     opened_at: datetime | None
     paid_at: datetime | None

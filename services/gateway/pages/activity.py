@@ -34,6 +34,12 @@ _HAPPENED: dict[str, tuple[str, str]] = {
     "billing.invoice.given_up": (_("Invoice %(number)s marked as uncollectible"), "bad"),
     "billing.payment.succeeded": (_("Payment of %(amount)s received"), "good"),
     "billing.payment.failed": (_("Payment of %(amount)s failed"), "bad"),
+    "billing.refund.started": (_("Refund of %(amount)s begun"), ""),
+    "billing.refund.succeeded": (_("%(amount)s given back"), ""),
+    "billing.refund.failed": (_("Refund of %(amount)s failed"), "bad"),
+    "billing.dispute.opened": (_("Payment of %(amount)s disputed"), "bad"),
+    "billing.dispute.won": (_("Dispute over %(amount)s won"), "good"),
+    "billing.dispute.lost": (_("Dispute over %(amount)s lost"), "bad"),
     "todos.todo.created": (_("To-do added: %(title)s"), ""),
     "todos.todo.assigned": (_("To-do assigned: %(title)s"), ""),
     "todos.todo.done": (_("To-do done: %(title)s"), "good"),
@@ -59,10 +65,20 @@ _BECAUSE: dict[str, str] = {
     "billing.invoice.given_up": _("because invoice %(number)s was given up"),
     "billing.payment.succeeded": _("because a payment of %(amount)s was received"),
     "billing.payment.failed": _("because a payment failed"),
+    "billing.refund.succeeded": _("because %(amount)s was given back"),
+    "billing.refund.failed": _("because a refund failed"),
+    "billing.dispute.opened": _("because a payment was disputed"),
     "todos.todo.assigned": _("because a to-do was assigned"),
 }
 
-_TEMPLATES = {"invitation": _("Invitation"), "payment_link": _("Payment link"), "receipt": _("Receipt")}
+_TEMPLATES = {
+    "invitation": _("Invitation"),
+    "payment_link": _("Payment link"),
+    "receipt": _("Receipt"),
+    "refund": _("News of a refund"),
+    "refund_failed": _("News of a failed refund"),
+    "dispute_opened": _("News of a dispute"),
+}
 _MONEY = ("amount", "total", "amount_due")
 
 
@@ -149,6 +165,8 @@ class _Told(dict[str, str]):
 
 def _address(entry: Entry, name: str, viewer: Viewer) -> str:
     noun = name.rsplit(".", 1)[0]
+    if noun in {"billing.refund", "billing.dispute"} and "invoice_id" in entry.about:
+        return f"{'/console/invoices' if viewer.is_member else '/portal/payments'}/{entry.about['invoice_id']}"
     if viewer.is_member:
         if noun == "billing.invoice":
             return f"/console/invoices/{entry.subject_id}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from fastapi import Request
 from starlette.responses import Response
 
 from contracts import billing
 from contracts.billing import Invoice
-from contracts.message import NotFound
+from contracts.message import NotFound, RefundId
 from services.gateway import commands
 from services.gateway.commands import bearer_of
 
@@ -23,11 +25,32 @@ async def pdf(
     holder = bearer_of(link_token_sha256) if link_token_sha256 else None
     merchant = invoice.merchant_id if link_token_sha256 else None
     made = await commands.ask(request, question, public=holder, merchant_id=merchant)
-    # A filename of ours, in ASCII: what the merchant typed belongs in no header.
-    name = "".join(
-        sign for sign in f"{document}-{invoice.number or invoice.id}" if sign.isascii() and sign.isprintable()
+    return _file(made.body, f"{document}-{invoice.number or invoice.id}")
+
+
+async def credit_note(
+    request: Request,
+    invoice: Invoice,
+    refund_id: UUID,
+    number: str,
+    *,
+    locale: str | None,
+    link_token_sha256: str | None = None,
+) -> Response:
+    """A refund's credit note, as billing makes it."""
+    question = billing.CreditNotePdf(
+        invoice_id=invoice.id, refund_id=RefundId(refund_id), locale=locale, link_token_sha256=link_token_sha256
     )
+    holder = bearer_of(link_token_sha256) if link_token_sha256 else None
+    merchant = invoice.merchant_id if link_token_sha256 else None
+    made = await commands.ask(request, question, public=holder, merchant_id=merchant)
+    return _file(made.body, f"credit-note-{number}")
+
+
+def _file(body: bytes, called: str) -> Response:
+    # A filename of ours, in ASCII: what the merchant typed belongs in no header.
+    name = "".join(sign for sign in called if sign.isascii() and sign.isprintable())
     name = name.replace('"', "").replace("\\", "").replace("/", "-")
     return Response(
-        made.body, media_type="application/pdf", headers={"content-disposition": f'attachment; filename="{name}.pdf"'}
+        body, media_type="application/pdf", headers={"content-disposition": f'attachment; filename="{name}.pdf"'}
     )

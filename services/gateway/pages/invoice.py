@@ -19,6 +19,7 @@ from .documents import pdf
 from .forms import Form
 from .language import gettext_noop as _
 from .page import Page, done
+from .refunds import left_of, may_refund
 
 router = APIRouter()
 said = {
@@ -51,6 +52,9 @@ async def _show(request: Request, session: Session, invoice: Invoice, form: Form
         mail=next((mail for mail in mails if mail.template == "payment_link"), None),
         payments=payments.items,
         link_state=_link_state(invoice, request.app.state.runtime.clock.now()),
+        refunds=(await readmodel.refunds(db, viewer, invoice_id=invoice.id, limit=100)).items,
+        disputes=(await readmodel.disputes(db, viewer, invoice_id=invoice.id, limit=100)).items,
+        refundable=may_refund(session) and any(left_of(each) for each in payments.items),
     )
 
 

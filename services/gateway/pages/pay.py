@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -15,7 +17,7 @@ from services.gateway.commands import bearer_of
 from services.gateway.domain import Viewer
 
 from .brand import brand_of
-from .documents import pdf
+from .documents import credit_note, pdf
 from .forms import Form
 from .page import Page, see
 from .parts import amount_of
@@ -167,3 +169,17 @@ async def document(request: Request, token: str, document: str) -> Response:
     return await pdf(
         request, invoice, document, locale=customer.locale if customer else None, link_token_sha256=digest(token)
     )
+
+
+@router.get("/pay/{token}/credit-notes/{refund_id:uuid}.pdf")
+async def credit_note_of_link(request: Request, token: str, refund_id: UUID) -> Response:
+    """A credit note of the link's invoice."""
+    invoice, why = await _found(request, token)
+    if invoice is None or why:
+        return await _dead(request, token, invoice, why)
+    note = next((each for each in invoice.credit_notes if each.refund_id == refund_id), None)
+    if note is None:
+        raise NotFound
+    customer = await _customer(request, invoice)
+    locale = customer.locale if customer else None
+    return await credit_note(request, invoice, refund_id, note.number, locale=locale, link_token_sha256=digest(token))

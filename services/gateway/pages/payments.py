@@ -38,11 +38,14 @@ async def index(request: Request, session: ContactSession, open: str = "", paid:
 
 async def _show(request: Request, session: Session, invoice: Invoice, form: Form) -> Response:
     page = await Page.of(request, session)
+    assert session.viewer is not None
+    refunds = await readmodel.refunds(request.app.state.runtime.db, session.viewer, invoice_id=invoice.id, limit=100)
     return page.render(
         "payment.html",
         status=form.status,
         invoice=invoice,
         form=form,
+        refunds=refunds.items,
         # Coming back from the payment page proves nothing: it only explains why the invoice may still look open.
         confirming=request.query_params.get("paid") == "confirming",
     )

@@ -43,6 +43,8 @@ _SENTENCES: dict[type[Problem], str] = {
     billing.PaymentsUnavailable: _(
         "Payments cannot be taken right now. Nothing has been charged. Please try again later."
     ),
+    billing.RefundRefused: _("The payment provider does not make this refund. No money has moved."),
+    billing.NothingToRefund: _("There is no money left to give back."),
     todos.TodoFollowsFacts: _("This to-do is ticked off by itself once it has been settled."),
     Overloaded: _("There is more to do right now than we can. Nothing has been changed; please try again in a moment."),
     CsrfRefused: _("This form has expired. Please load the page again and repeat what you did."),
@@ -82,6 +84,9 @@ _CODES = {
     "total-too-small": _("The total must be at least %(least)s."),
     "total-too-large": _("The total must be at most %(most)s."),
     "total-between-steps": _("Cards can be charged in steps of %(step)s only; the total is %(total)s."),
+    "refund-too-small": _("Please enter how much is to be given back."),
+    "refund-too-large": _("At most %(most)s of this payment can be given back."),
+    "refund-between-steps": _("Cards can be refunded in steps of %(step)s only."),
     "due-date-out-of-range": _("The due date must be between %(first)s and %(last)s."),
     "draft-not-sent": _("A draft is not sent. Open it first."),
     "no-email-address": _("This customer has no e-mail address."),

@@ -7,6 +7,7 @@ from .invoices import invoice, invoice_by_link, invoices, open_invoices, payment
 from .lists import Page, Reader
 from .mails import mails_about
 from .merchants import defaults, known, logo, merchant
+from .returns import disputes, reconciliation, refund, refunds
 from .subscriptions import invoices_of, past_due, subscription, subscription_by_link, subscriptions
 from .timeline import Entry, timeline
 from .todos import todo, todos
@@ -25,6 +26,7 @@ __all__ = [
     "customer",
     "customers",
     "defaults",
+    "disputes",
     "invitations",
     "invoice",
     "invoice_by_link",
@@ -39,6 +41,9 @@ __all__ = [
     "past_due",
     "payments",
     "portal_home",
+    "reconciliation",
+    "refund",
+    "refunds",
     "subscription",
     "subscription_by_link",
     "subscriptions",

@@ -61,8 +61,9 @@ _TOLD = (
     "reason",
     "origin",
     "subject",
+    "invoice_id",
 )
-_CONTACTS_MAY_NOT = frozenset({"identity.invitation", "notifications.mail"})
+_CONTACTS_MAY_NOT = frozenset({"identity.invitation", "notifications.mail", "billing.dispute"})
 
 
 def _line(event: EventEnvelope) -> tuple[Any, ...] | None:

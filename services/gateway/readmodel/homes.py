@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from contracts.billing import Invoice
+from contracts.billing import Dispute, Invoice, Payment, Reconciliation
 from contracts.message import Money
 from contracts.todos import Todo
 from services.gateway.domain import Viewer
@@ -63,6 +64,12 @@ class ConsoleHome:
     days: tuple[DayIncome, ...]
     failing: tuple[Invoice, ...]
     lately: tuple[Entry, ...]
+    surplus: tuple[Payment, ...]
+    """Payments that arrived for settled invoices and are to be given back, the oldest first."""
+    disputes: tuple[Dispute, ...]
+    """Disputes that are not decided, the oldest first."""
+    reconciliation: Reconciliation | None
+    """The last comparison of the books with the payment provider's; None before the first."""
     customers: int
     """How many customers there are, counted up to 1,000."""
 
@@ -135,6 +142,15 @@ async def console_home(
             SELECT state FROM copy_invoice WHERE merchant_id = $1 AND declined AND status = 'open' AND NOT deleted
             ORDER BY id DESC LIMIT $3) AS f
         UNION ALL
+        SELECT 'surplus', state::text FROM (
+            SELECT state FROM copy_payment WHERE merchant_id = $1 AND surplus AND NOT deleted ORDER BY id LIMIT $3) AS s
+        UNION ALL
+        SELECT 'dispute', state::text FROM (
+            SELECT state FROM copy_dispute WHERE merchant_id = $1 AND status = 'open' AND NOT deleted
+            ORDER BY id LIMIT $3) AS d
+        UNION ALL
+        SELECT 'books', state::text FROM copy_reconciliation WHERE id = $1 AND merchant_id = $1 AND NOT deleted
+        UNION ALL
         SELECT 'customers', count(*)::text FROM (
             SELECT FROM copy_customer WHERE merchant_id = $1 AND NOT deleted AND NOT archived LIMIT 1000) AS c
         """,
@@ -142,7 +158,7 @@ async def console_home(
         today,
         SHOWN,
     )
-    values: dict[str, list[str]] = {"due": [], "overdue": [], "failing": [], "customers": []}
+    values: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
         values[row["kind"]].append(row["value"])
     lately = await timeline(db, viewer, types=news, limit=2 * SHOWN)
@@ -156,6 +172,9 @@ async def console_home(
         days=tuple(each for each in days if (today - each.day).days < 30),
         failing=tuple(Invoice.model_validate_json(each) for each in values["failing"]),
         lately=lately.items,
+        surplus=tuple(Payment.model_validate_json(each) for each in values["surplus"]),
+        disputes=tuple(Dispute.model_validate_json(each) for each in values["dispute"]),
+        reconciliation=next((Reconciliation.model_validate_json(each) for each in values["books"]), None),
         customers=int(values["customers"][0]),
     )
 

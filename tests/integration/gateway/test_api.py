@@ -21,6 +21,7 @@ from contracts.billing import (
     NoReceiptYet,
     PayLinkUrl,
     ReceiptPdf,
+    RefundSucceeded,
     StartInvoicePayment,
     SubscriptionAccepted,
     VoidInvoice,
@@ -47,6 +48,7 @@ from contracts.message import (
 )
 from contracts.todos import CreateTodo, TodoCreated, UpdateTodo
 from services.gateway.security import Room
+from tests.builders import refund
 from tests.integration.gateway.world import PASSWORD, START, Asked, World, invoice, subscription, todo
 
 LINK = {
@@ -456,6 +458,7 @@ MEMBERS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("POST", "/invoices/{invoice}/link/renew", {}),
     ("POST", "/invoices/{invoice}/link/revoke", None),
     ("POST", "/invoices/{invoice}/replace", LINK),
+    ("POST", "/invoices/{invoice}/refunds", {}),
     ("POST", "/subscriptions/{subscription}/send", None),
 ]
 CONTACTS_OPERATIONS: list[tuple[str, str, Any]] = [
@@ -474,6 +477,7 @@ EVERYBODYS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("POST", "/subscriptions/{subscription}/resume", None),
     ("POST", "/subscriptions/{subscription}/cancel", {}),
     ("POST", "/subscriptions/{subscription}/undo-cancel", None),
+    ("GET", "/invoices/{invoice}/credit-notes/{refund}.pdf", None),
     ("GET", "/todos/{todo}", None),
     ("PATCH", "/todos/{todo}", {"status": "done"}),
     ("DELETE", "/todos/{todo}", None),
@@ -506,10 +510,12 @@ async def test_foreign_ids_are_not_found_and_nothing_is_asked(world: World) -> N
         await world.hear(InvoiceOpened(state=bill))
         await world.hear(SubscriptionAccepted(state=agreed))
         await world.hear(TodoCreated(state=thing))
-        found = {"customer": customer, "invoice": bill, "todo": thing, "subscription": agreed}
+        back = refund(bill, 100)
+        await world.hear(RefundSucceeded(state=back, invoice=bill))
+        found = {"customer": customer, "invoice": bill, "todo": thing, "subscription": agreed, "refund": back}
         return {name: str(each.id) for name, each in found.items()}
 
-    nobodys = dict.fromkeys(("customer", "invoice", "todo", "subscription"), str(new_id()))
+    nobodys = dict.fromkeys(("customer", "invoice", "todo", "subscription", "refund"), str(new_id()))
     async with world.client(await world.sign_in(await world.member(merchant))) as member:
         assert await _operations(world, member, every, await ids(stranger)) == {404}
         assert await _operations(world, member, every, nobodys) == {404}
@@ -519,7 +525,8 @@ async def test_foreign_ids_are_not_found_and_nothing_is_asked(world: World) -> N
         assert await _operations(world, contact, every, await ids(bob)) == {404}
         assert await _operations(world, contact, MEMBERS_OPERATIONS, await ids(ada)) == {403}
         refusing = (("GET", "/customers"), ("POST", "/customers"), ("PATCH", "/merchant"), ("GET", "/billing-defaults"))
-        for method, path in (*refusing, ("PATCH", "/billing-defaults")):
+        more = (("PATCH", "/billing-defaults"), ("GET", "/disputes"), ("GET", "/reconciliation"))
+        for method, path in (*refusing, *more):
             body = {"name": "X", "email": "x@example.com"} if method == "POST" else {}
             refused = await contact.request(method, f"/api/v1{path}", json=body)
             assert problem(refused, 403)["detail"] == "Only members of the merchant's team may do this."
@@ -548,6 +555,8 @@ GET /api/v1/invoices/{invoice_id} · POST /api/v1/invoices/{invoice_id}/link · 
 POST /api/v1/invoices/{invoice_id}/link/renew · POST /api/v1/invoices/{invoice_id}/link/revoke ·
 POST /api/v1/invoices/{invoice_id}/replace · GET /api/v1/billing-defaults · PATCH /api/v1/billing-defaults ·
 POST /api/v1/invoices/{invoice_id}/open · POST /api/v1/invoices/{invoice_id}/send ·
+POST /api/v1/invoices/{invoice_id}/refunds · GET /api/v1/refunds · GET /api/v1/disputes · GET /api/v1/reconciliation ·
+GET /api/v1/invoices/{invoice_id}/credit-notes/{refund_id}.pdf ·
 POST /api/v1/invoices/{invoice_id}/void · POST /api/v1/invoices/{invoice_id}/give-up ·
 GET /api/v1/invoices/{invoice_id}/invoice.pdf · GET /api/v1/invoices/{invoice_id}/receipt.pdf ·
 GET /api/v1/todos · POST /api/v1/todos · GET /api/v1/todos/{todo_id} · PATCH /api/v1/todos/{todo_id} ·

@@ -211,6 +211,6 @@ async def office(module_database: str, smtp: MailServer) -> AsyncIterator[Office
         async with replica() as opened:
             # A database for each test would take most of the time of these tests.
             await opened.h.db.execute(
-                "TRUNCATE mail, inbox, outbox, copy_merchant, copy_logo, copy_customer, copy_contact, copy_invoice"
+                "TRUNCATE mail, inbox, outbox, copy_merchant, copy_logo, copy_member, copy_customer, copy_contact, copy_invoice"
             )
             yield opened

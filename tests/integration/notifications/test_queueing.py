@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from chassis.testing import envelope_of
-from contracts.billing import LinkEmailRequested
-from contracts.identity import CustomerChanged, InvitationSent
+from contracts.billing import DisputeOpened, LinkEmailRequested, RefundFailed, RefundSucceeded
+from contracts.identity import CustomerChanged, InvitationSent, MemberAdded
 from contracts.notifications import Mail
 from services.notifications.store import every_mail
 from tests import builders
@@ -131,3 +131,28 @@ async def test_every_mail_is_republished_as_it_is_now(office: Office) -> None:
     assert all(sequence == 1 for _, sequence in states.values())
     for key, envelope in announced.items():
         assert next(s for i, (s, _) in states.items() if str(i) == key) == Mail.model_validate(envelope.data["state"])
+
+
+async def test_a_refund_is_told_to_the_customer_and_its_failure_to_those_who_may_refund(office: Office) -> None:
+    await office.is_known()
+    for role, address in (("admin", "ada@n.example"), ("manager", "max@n.example"), ("sales", "sue@n.example")):
+        person = builders.person(email=address)
+        await office.h.deliver(MemberAdded(state=builders.member(office.merchant, person, role=role)))
+    paid = builders.paid(office.invoice)
+    back = builders.refund(paid, 500)
+    await office.h.deliver(RefundSucceeded(state=back, invoice=paid))
+    failed = back.model_copy(update={"status": "failed", "failure": "lost_or_stolen_card"})
+    await office.h.deliver(RefundFailed(state=failed, invoice=paid), sequence=2)
+    disputed = builders.dispute(paid)
+    await office.h.deliver(DisputeOpened(state=disputed, invoice=paid))
+    assert sorted(await queued(office)) == [
+        ("dispute_opened", "ada@n.example"),
+        ("dispute_opened", "max@n.example"),
+        ("refund", "sam@okafor.example"),
+        ("refund_failed", "ada@n.example"),
+        ("refund_failed", "max@n.example"),
+    ]
+    assert {(mail["subject_kind"], mail["invoice_id"]) for mail in await office.mails()} == {
+        ("refund", paid.id),
+        ("dispute", paid.id),
+    }

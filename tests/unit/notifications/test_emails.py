@@ -33,11 +33,17 @@ MERCHANT = builders.merchant(name="Nordlicht GmbH", support_email="hilfe@nordlic
 CUSTOMER = builders.customer(MERCHANT)
 INVITATION = builders.invitation(CUSTOMER, invited_by="Ada Byron", expires_at=AT)
 INVOICE = builders.invoice(CUSTOMER, 10_710, number="INV-102", due_on=date(2026, 12, 6), memo="Danke!\nBis bald.")
+REFUND = builders.refund(INVOICE, 5_000, issued_at=AT)
+FAILED = builders.refund(INVOICE, 5_000, status="failed", failure="expired_or_canceled_card")
+DISPUTE = builders.dispute(INVOICE, evidence_due_at=AT)
 PAYMENT = builders.payment(INVOICE, at=AT, method="visa", receipt_number="REC-7")
 
 VALUES: dict[str, dict[str, object]] = {
     "invitation": {"invitation": INVITATION, "asked_for": False, "url": "https://p.example/invitations/a?b=1&c=2"},
     "payment_link": {"invoice": INVOICE, "url": "https://p.example/pay/abc"},
+    "refund": {"invoice": INVOICE, "refund": REFUND, "has_portal": True, "url": "https://p.example/portal"},
+    "refund_failed": {"invoice": INVOICE, "refund": FAILED, "url": "https://p.example/console"},
+    "dispute_opened": {"invoice": INVOICE, "dispute": DISPUTE, "url": "https://p.example/console"},
     "receipt": {"invoice": INVOICE, "payment": PAYMENT, "has_portal": True, "url": "https://p.example/portal"},
 }
 
@@ -193,6 +199,9 @@ def test_merchant_text_never_becomes_html_or_template(template: str) -> None:
         "invitation": {"invitation": INVITATION.model_copy(update={"invited_by": HOSTILE})},
         "payment_link": {"invoice": invoice},
         "receipt": {"invoice": invoice, "payment": PAYMENT.model_copy(update={"method": HOSTILE, "receipt_number": HOSTILE})},
+        "refund": {"invoice": invoice, "refund": REFUND.model_copy(update={"reason": HOSTILE})},
+        "refund_failed": {"invoice": invoice, "refund": FAILED.model_copy(update={"failure": HOSTILE})},
+        "dispute_opened": {"invoice": invoice},
     }  # fmt: skip
     picture = Picture(PNG, 100)
     words = emails.render(template, Reader.of("en", "UTC"), merchant, picture, VALUES[template] | hostile[template])
@@ -357,6 +366,32 @@ def test_every_message_is_translated(language: str) -> None:
         catalogue = read_po(po, locale=language)
     assert {message.id for message in catalogue if message.id and message.string} == used
     assert [error for message in catalogue for error in message.check(catalogue)] == []
+
+
+def test_a_refund_says_how_much_comes_back_and_by_which_credit_note() -> None:
+    words = render("refund")
+    assert words.subject == "Refund from Nordlicht GmbH: €50.00"
+    for text in (" ".join(words.text.split()), Page(words.html).text):
+        assert re.search(
+            "Refund:? €50.00 Refunded on:? November 22, 2026 Credit note number:? CN-3 Invoice number:? INV-102", text
+        )
+        assert "One page was not needed." in text
+        assert "Your bank may take up to ten days." in text
+
+
+def test_the_merchant_is_told_of_a_refund_that_failed_and_why() -> None:
+    words = render("refund_failed")
+    assert words.subject == "Refund of €50.00 failed (INV-102)"
+    for text in (" ".join(words.text.split()), Page(words.html).text):
+        assert "It is yours again." in text
+        assert "The payment provider says: expired_or_canceled_card" in text
+
+
+def test_the_merchant_is_told_of_a_dispute_and_until_when_to_answer() -> None:
+    words = render("dispute_opened")
+    assert words.subject == "A payment of €107.10 is disputed (INV-102)"
+    for text in (" ".join(words.text.split()), Page(words.html).text):
+        assert re.search("Disputed:? €107.10 Answer by:? November 22, 2026 Invoice number:? INV-102", text)
 
 
 def test_every_kind_of_mail_has_its_template_and_every_template_its_kind() -> None:

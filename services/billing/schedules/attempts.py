@@ -1,4 +1,4 @@
-"""Time-driven work: find what no webhook told, expire checkouts that nobody may pay any more, forget old webhooks."""
+"""Attempts to pay without an end: ask Stripe about them, expire checkouts that nobody may pay any more."""
 
 import logging
 from datetime import timedelta
@@ -12,13 +12,12 @@ from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import (
     Checkout,
-    Intent,
+    Event,
     StripeError,
     StripeGateway,
     StripeRefusedError,
     found_event,
     payload_of,
-    reference_of,
 )
 
 log = logging.getLogger("portal.billing.schedules")
@@ -27,24 +26,11 @@ _LET_BE = timedelta(seconds=30)
 """A younger attempt is still in the hands of its command."""
 _GIVE_UP_LOOKING = timedelta(minutes=10)
 """A session that Stripe does not list so long after it was asked for was never made."""
-_OVERLAP_SECONDS = 3600
-_KEEP = timedelta(days=30)
 _PAGE = 100
 
 
-async def reconcile(runtime: Runtime, *, stripe: StripeGateway) -> None:
-    """Ask Stripe about each attempt without an end, then walk along the payments that it took since the last time.
-
-    What it finds is stored as an event (see `webhooks`), so that there is one way into the books.
-    """
-    try:
-        await _ask_about_attempts(runtime, stripe)
-        await _walk_intents(runtime, stripe)
-    except StripeError as away:
-        log.warning("Stripe cannot be asked now; the next reconciliation will.", extra={"reason": str(away)})
-
-
-async def _ask_about_attempts(runtime: Runtime, stripe: StripeGateway) -> None:
+async def ask_about_attempts(runtime: Runtime, stripe: StripeGateway) -> None:
+    """Ask Stripe about each attempt without an end. What it says is stored as an event (see `webhooks`)."""
     after: PaymentId | None = None
     while True:
         page = await payments.not_ended(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
@@ -71,9 +57,9 @@ async def _ask_about(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) 
     elif checkout.status == "open":
         await _settle_quietly(runtime, attempt, checkout)
     elif checkout.status == "expired":
-        await _tell(runtime, attempt.account, checkout=("expired", checkout))
+        await _tell(runtime, "expired", checkout, attempt.account)
     elif checkout.paid:
-        await _tell(runtime, attempt.account, checkout=("completed", checkout))
+        await _tell(runtime, "completed", checkout, attempt.account)
     else:
         await _ask_about_debit(runtime, stripe, attempt, checkout)
 
@@ -82,9 +68,9 @@ async def _ask_about_debit(runtime: Runtime, stripe: StripeGateway, attempt: Att
     """A completed checkout without its money: it is on its way, or was refused days later."""
     intent = await stripe.intent(checkout.intent_id, attempt.account) if checkout.intent_id else None
     if intent is not None and intent.status in ("requires_payment_method", "canceled"):
-        await _tell(runtime, attempt.account, checkout=("async_payment_failed", checkout))
+        await _tell(runtime, "async_payment_failed", checkout, attempt.account)
     elif attempt.payment.status != "processing":
-        await _tell(runtime, attempt.account, checkout=("completed", checkout))
+        await _tell(runtime, "completed", checkout, attempt.account)
 
 
 async def _settle_quietly(runtime: Runtime, attempt: Attempt, checkout: Checkout | None) -> None:
@@ -99,33 +85,15 @@ async def _settle_quietly(runtime: Runtime, attempt: Attempt, checkout: Checkout
             await books.checkout_opened(tx, invoice, now, checkout.id, checkout.url)
 
 
-async def _walk_intents(runtime: Runtime, stripe: StripeGateway) -> None:
-    """Compare the payments that Stripe took with our books."""
-    seen = await stripe_events.intents_cursor(runtime.db, "")
-    since = int((runtime.clock.now() - _KEEP).timestamp()) if seen is None else seen - _OVERLAP_SECONDS
-    newest = seen or since
-    async for intent in stripe.intents_since(since, None):
-        newest = max(newest, intent.created)
-        reference = reference_of(intent.metadata)
-        if intent.status != "succeeded" or reference is None:
-            continue
-        known = await payments.attempt(runtime.db, reference.merchant_id, reference.payment_id)
-        if known is None or known.payment.status != "succeeded" or known.intent_id not in (None, intent.id):
-            await _tell(runtime, None, intent=intent)
-    await stripe_events.move_intents_cursor(runtime.db, "", newest)
-
-
-async def _tell(
-    runtime: Runtime, account: str | None, *, checkout: tuple[str, Checkout] | None = None, intent: Intent | None = None
-) -> None:
+async def tell(runtime: Runtime, event: Event) -> None:
+    """Store what was found at Stripe as the event that should have told us: there is one way into the books."""
     now = runtime.clock.now()
-    if checkout is not None:
-        event = found_event(f"checkout.session.{checkout[0]}", checkout[1].raw, account, now)
-    else:
-        assert intent is not None, "Something was found."
-        event = found_event("payment_intent.succeeded", intent.raw, account, now)
     log.info("Found at Stripe what no webhook has told.", extra={"event": event.id})
-    await stripe_events.store(runtime.db, [NewEvent(event.id, event.type, account, payload_of(event), now)])
+    await stripe_events.store(runtime.db, [NewEvent(event.id, event.type, event.account, payload_of(event), now)])
+
+
+async def _tell(runtime: Runtime, kind: str, checkout: Checkout, account: str | None) -> None:
+    await tell(runtime, found_event(f"checkout.session.{kind}", checkout.raw, account, runtime.clock.now()))
 
 
 async def close_checkouts(runtime: Runtime, *, stripe: StripeGateway) -> None:
@@ -151,7 +119,7 @@ async def close_one(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -
     if checkout is not None and checkout.status == "open":
         checkout = await stripe.expire_checkout(checkout.id, attempt.account)
     if checkout is not None and checkout.status == "complete":
-        await _tell(runtime, attempt.account, checkout=("completed", checkout))
+        await _tell(runtime, "completed", checkout, attempt.account)
     async with runtime.db.transaction(runtime.system_cause(attempt.payment.merchant_id)) as tx:
         invoice, now = await _locked(tx, attempt)
         complete = checkout is not None and checkout.status == "complete"
@@ -159,12 +127,6 @@ async def close_one(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -
             await payments.request_close(tx, PaymentId(now.payment.id), wanted=False)
         else:
             await books.payment_ended(tx, invoice, now)
-
-
-async def prune_webhooks(runtime: Runtime) -> None:
-    """Forget what Stripe told us more than thirty days ago. What is stuck stays until a person has decided."""
-    async with runtime.db.transaction(runtime.system_cause()) as tx:
-        await stripe_events.prune(tx, tx.now - _KEEP)
 
 
 async def _locked(tx: Tx, attempt: Attempt) -> tuple[Invoice, Attempt]:

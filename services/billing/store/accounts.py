@@ -1,0 +1,26 @@
+"""Which account at Stripe a merchant's money goes to: its connected one, or the platform's own."""
+
+from chassis.database import Database
+from contracts.message import MerchantId
+from services.billing.store.copies import Reader
+
+
+async def account_of(db: Reader, merchant_id: MerchantId) -> str | None:
+    """The merchant's connected account; None: the platform's own.
+
+    For what begins now: what has begun keeps the account that it was begun with, whatever the merchant changes.
+    """
+    row = await db.fetchrow("SELECT stripe_account FROM billing_defaults WHERE merchant_id = $1", merchant_id)
+    return None if row is None else row["stripe_account"]
+
+
+async def every_account(db: Database) -> list[str | None]:
+    """Every account that money of ours may be at: the platform's own first, then those connected now or before."""
+    rows = await db.fetch(
+        """
+        SELECT stripe_account AS account FROM billing_defaults WHERE stripe_account IS NOT NULL
+        UNION SELECT account FROM stripe_cursor WHERE account <> ''
+        ORDER BY account
+        """
+    )
+    return [None, *(row["account"] for row in rows)]
