@@ -44,6 +44,8 @@ class Consumers:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.started = False
+        self.declared = asyncio.Event()
+        """Set once this process has declared every queue that its service's events go to."""
         self.in_flight = 0
         self._broker: RabbitBroker | None = None
         self._subscribers: list[RabbitSubscriber] = []
@@ -70,6 +72,7 @@ class Consumers:
                 channel = await self.runtime.rpc.link.channel()
                 await topology.declare(channel, self.runtime.service)
                 await channel.close()
+                self.declared.set()
                 await self._consume()
                 log.info("Consuming.", extra={"queues": [each.queue.name for each in self._subscribers]})
                 await self._watch()

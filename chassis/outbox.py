@@ -28,14 +28,21 @@ _STAND_BY_SECONDS = 1.0
 class Relay:
     """Publishes the outbox of one service. `run` never returns; cancel it."""
 
-    def __init__(self, db: Database, link: Link, *, poll_seconds: float) -> None:
+    def __init__(self, db: Database, link: Link, *, poll_seconds: float, declared: asyncio.Event | None = None) -> None:
         self.db = db
         self.link = link
         self.poll_seconds = poll_seconds
+        self.declared = declared
         self.active = False
 
     async def run(self) -> None:
-        """Stand by until the lock is free, then relay for as long as the database connection lives."""
+        """Stand by until the lock is free, then relay for as long as the database connection lives.
+
+        Not before `declared`: at a first start an event would reach the queues that are there already, and nobody would
+        notice that the others' followers never heard of it.
+        """
+        if self.declared is not None:
+            await self.declared.wait()
         while True:
             try:
                 connection: asyncpg.Connection[Row] = await asyncpg.connect(

@@ -134,7 +134,8 @@ class Runtime:
             await self._stack.enter_async_context(resource)
         await self._stack.enter_async_context(self.db)
         await self._stack.enter_async_context(self.rpc.link)
-        relay = Relay(self.db, self.rpc.link, poll_seconds=self.settings.pick_up_seconds)
+        declared = self.consumers.declared
+        relay = Relay(self.db, self.rpc.link, poll_seconds=self.settings.pick_up_seconds, declared=declared)
         self._go("relay", relay.run)
         self._go("consumers", self.consumers.run)
         housekeeping = Schedule("chassis.prune", timedelta(hours=1), schedules.prune)

@@ -277,6 +277,40 @@ async def test_an_event_whose_followers_have_no_queue_yet_waits_for_it(database:
             await asyncio.gather(relay, return_exceptions=True)
 
 
+async def test_nothing_is_relayed_before_every_queue_of_its_followers_is_there(
+    database: str, vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare, may_go_on = topology.declare, asyncio.Event()
+
+    async def slowly(channel: Any, service: Any) -> None:
+        # The internal exchange and one queue that hears everything are there; the gateway's is not yet.
+        await channel.exchange_declare(INTERNAL, exchange_type="topic", durable=True)
+        await channel.queue_declare("todos.early")
+        await channel.queue_bind("todos.early", INTERNAL, routing_key="#")
+        await may_go_on.wait()
+        await declare(channel, service)
+
+    monkeypatch.setattr(topology, "declare", slowly)
+    service = todos_service(database, vhost, tmp_path / "todos")
+    migrate(database, service.migrations)
+    todos = Runtime(service)
+    await todos.start()
+    try:
+        await announce(todos, (todo("first"), 1))
+        await asyncio.sleep(0.5)
+        assert await todos.db.fetchval("SELECT count(*) FROM outbox") == 1
+        may_go_on.set()
+
+        async def relayed() -> bool:
+            return bool(await todos.db.fetchval("SELECT count(*) = 0 FROM outbox"))
+
+        await eventually(relayed)
+        channel = await todos.rpc.link.channel()
+        assert (await channel.queue_declare("gateway.todo", passive=True)).message_count == 1
+    finally:
+        await todos.stop()
+
+
 def test_an_event_survives_its_own_envelope() -> None:
     event = TodoCreated(state=todo("round trip"))
     envelope = envelope_of(event, sequence=3)
