@@ -39,7 +39,7 @@ FROZEN_SECONDS = 10.0
 CALM_SECONDS = 3.0
 POINTS_SECONDS = float(os.environ.get("SECONDS_OF_POINTS") or 60)
 """How long the run goes on dying at whatever point comes next, at least."""
-NOBODY_DIES_SECONDS = 25.0
+NOBODY_DIES_SECONDS = 15.0
 """After so long without a new death the points that are left are not on anybody's way."""
 
 

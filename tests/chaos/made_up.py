@@ -17,7 +17,7 @@ import psycopg
 from chassis.clock import Clock
 from chassis.database import Cause
 from chassis.rpc import RpcClient
-from contracts.message import REQUESTS, Actor, MerchantId, Problem, Request, Service
+from contracts.message import NOUNS, REQUESTS, Actor, MerchantId, Problem, Request, Service, follower_queue
 from local.rabbitmq import user_of
 from tests.chaos.plant import Plant
 
@@ -25,25 +25,24 @@ _DATES = {"date": "2030-01-31", "date-time": "2030-01-31T12:00:00Z"}
 _ANSWERED_WITHIN = 3.0
 
 
-def ask_all(plant: Plant, kinds: Iterable[type[Request[Any]]]) -> None:
+def ask_all(plant: Plant, requests: list[Request[Any]]) -> None:
     """Ask each once, as one that may; what is answered does not matter."""
-    asyncio.run(_ask_all(plant, list(kinds)))
+    asyncio.run(_ask_all(plant, requests))
 
 
-async def _ask_all(plant: Plant, kinds: list[type[Request[Any]]]) -> None:
+async def _ask_all(plant: Plant, requests: list[Request[Any]]) -> None:
     with psycopg.connect(plant.database("identity")) as connection:
         row = connection.execute("SELECT id FROM merchant").fetchone()
     assert row is not None, "The plant makes its merchant."
     async with AsyncExitStack() as stack:
         clients: dict[Service, RpcClient] = {}
-        for asker in {kind.askers[0] for kind in kinds}:
+        for asker in {request.askers[0] for request in requests}:
             clients[asker] = RpcClient(plant.broker(user_of(asker)), asker, Clock())
             await stack.enter_async_context(clients[asker].link)
-        await asyncio.gather(*(_ask(clients[kind.askers[0]], kind, MerchantId(row[0])) for kind in kinds))
+        await asyncio.gather(*(_ask(clients[each.askers[0]], each, MerchantId(row[0])) for each in requests))
 
 
-async def _ask(client: RpcClient, kind: type[Request[Any]], merchant_id: MerchantId) -> None:
-    request = kind.model_validate(made_up(kind.model_json_schema()))
+async def _ask(client: RpcClient, request: Request[Any], merchant_id: MerchantId) -> None:
     actor = Actor(kind="member", id=UUID(int=1), name="Nobody", role="owner", merchant_id=merchant_id)
     cause = Cause(actor, merchant_id, str(uuid4()), str(uuid4()))
     with suppress(Problem):
@@ -84,7 +83,14 @@ def _string(schema: dict[str, Any]) -> str:
     return next(word for word in words if re.search(schema.get("pattern", ""), word))
 
 
-def asked_at(points: Iterable[str]) -> list[type[Request[Any]]]:
-    """The commands and questions on whose way these points lie."""
+def asked_at(points: Iterable[str]) -> list[Request[Any]]:
+    """What leads to these points: the commands and questions themselves; for a follower, its noun's rows once more."""
     queues = {point.split(":", 2)[2].partition("#")[0] for point in points}
-    return [kind for kind in REQUESTS.values() if kind.queue() in queues]
+    kinds = [kind for kind in REQUESTS.values() if kind.queue() in queues]
+    requests = [kind.model_validate(made_up(kind.model_json_schema())) for kind in kinds]
+    for state in NOUNS.values():
+        republish = REQUESTS.get(f"{state.owner()}.republish.v1")
+        if republish is not None:
+            followers = [each for each in state.followed_by if follower_queue(each, state) in queues]
+            requests += [republish.model_validate({"noun": state.short_name(), "to": each}) for each in followers]
+    return requests

@@ -28,13 +28,17 @@ def inbox_off() -> None:
 def confirms_off() -> None:
     """The relay takes sent for arrived: it deletes a row although the broker never had it."""
     publish = amqp.Link.publish
+    confirmed: set[str] = set()
 
     async def careless(self: amqp.Link, body: bytes, *, exchange: str, **rest: Any) -> None:
         try:
             await publish(self, body, exchange=exchange, **rest)
         except amqp.Unconfirmed:
-            if exchange not in (PUBLIC, INTERNAL):
+            # Until the exchange is known to be there, so that the merchant of the run is not what is lost.
+            if exchange not in confirmed:
                 raise
+        else:
+            confirmed.update({exchange} & {PUBLIC, INTERNAL})
 
     amqp.Link.publish = careless  # type: ignore[method-assign]  # the sabotage
 

@@ -51,6 +51,7 @@ BOUNDED: tuple[Fault, ...] = (
     faults.five_times,
     faults.poison,
     faults.rabbitmq_killed,
+    faults.postgres_killed,
 )
 
 EVERYTHING: tuple[Fault, ...] = (
