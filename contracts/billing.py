@@ -1256,6 +1256,76 @@ class CreditNotePdf(Question[Document]):
     link_token_sha256: str | None = None
 
 
+class StatementEntry(Shape):
+    """One thing that changed what a customer owes."""
+
+    on: date
+    """The day, in the merchant's time zone."""
+    kind: Literal["invoice", "withdrawn", "written_off", "payment", "credit_note", "refund", "dispute", "dispute_won"]
+    """What happened."""
+    reference: str | None = None
+    """The number of the invoice, receipt or credit note."""
+    amount: int
+    """In minor units: positive, the customer owes more; negative, less."""
+    balance: int
+    """What is owed after it, in minor units; negative: the merchant owes the customer."""
+
+
+class CurrencyStatement(Shape):
+    """What happened in one currency. `opening` plus the entries' amounts is `closing`; minor units."""
+
+    currency: Currency
+    """ISO 4217."""
+    opening: int
+    """What was owed before the first day."""
+    entries: tuple[StatementEntry, ...]
+    """Oldest first."""
+    closing: int
+    """What is owed after the last day."""
+
+
+class Statement(Shape):
+    """A customer's account over a period. Days are the merchant's."""
+
+    customer_id: CustomerId
+    """Whose account."""
+    from_on: date
+    """The first day."""
+    to_on: date
+    """The last day."""
+    currencies: tuple[CurrencyStatement, ...]
+    """Each currency that has anything to say, by its code."""
+
+
+class StatementTooLong(Problem):
+    """More happened in the period than a statement holds. Member `most`: how many entries one has at most."""
+
+    status = 422
+    title = "There is too much in this period for one statement. Choose a shorter one."
+
+
+@question("billing.statement.v1")
+class AccountStatement(Question[Statement]):
+    """A customer's account over a period of at most ten years, both days included.
+
+    A contact sees their own customer's. Refusals: NotFound, InvalidInput (`to_on`), StatementTooLong.
+    """
+
+    customer_id: CustomerId
+    from_on: date
+    to_on: date
+
+
+@question("billing.statement_pdf.v1")
+class StatementPdf(Question[Document]):
+    """The same as PDF. Refusals: those of AccountStatement."""
+
+    customer_id: CustomerId
+    from_on: date
+    to_on: date
+    locale: str | None = None
+
+
 @question("billing.mail_facts.v1", askers=("notifications", "gateway"))
 class BillingMailFacts(Question[MailFacts]):
     """Is a mail about an invoice still true?

@@ -15,6 +15,7 @@ from services.billing.handlers import (
     paying,
     questions,
     refunding,
+    statements,
     subscribing,
     subscriptions,
 )
@@ -46,7 +47,7 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             | paying.commands(stripe, settings)
             | refunding.commands(stripe)
         ),
-        questions=questions.answers(settings.secret_key) | subscriptions.ANSWERS,
+        questions=questions.answers(settings.secret_key) | subscriptions.ANSWERS | statements.ANSWERS,
         follows={Merchant: COPY, Logo: COPY, Customer: COPY},
         nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription}
         | {BillingDefaults: every_defaults}

@@ -1,9 +1,14 @@
-"""Who looks, and which sessions and changes that concerns. No clock, no I/O."""
+"""Who looks, and which sessions and changes that concerns; tables that spreadsheets open. No clock, no I/O."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from contracts.message import CustomerId, MerchantId
@@ -62,3 +67,31 @@ def concerns(change: Change, viewer: Viewer | None, person_id: UUID) -> bool:
 def expires_at(now: datetime) -> datetime:
     """When a session that starts now ends at the latest."""
     return now + ABSOLUTE
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""With what a cell begins that spreadsheets compute instead of showing (OWASP, "CSV Injection"), full width too."""
+
+
+def spreadsheet(rows: Iterable[Sequence[str | int | None]], decimals: Sequence[int | None] = ()) -> str:
+    """RFC 4180 text with a byte order mark, without which some spreadsheets guess the encoding.
+
+    A text that would be a formula gets an apostrophe in front. Integers are amounts in minor units: `decimals`, row by
+    row, says how many decimals their currency has.
+    """
+    written = io.StringIO()
+    writer = csv.writer(written)
+    for place, row in enumerate(rows):
+        digits = decimals[place] if place < len(decimals) else None
+        writer.writerow(_cell(each, digits) for each in row)
+    return "\ufeff" + written.getvalue()
+
+
+def _cell(value: str | int | None, digits: int | None) -> str:
+    match value:
+        case None:
+            return ""
+        case int():
+            return f"{Decimal(value).scaleb(-(digits or 0)):f}"
+        case _:
+            return f"'{value}" if value.startswith(_FORMULA) else value

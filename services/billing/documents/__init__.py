@@ -168,12 +168,21 @@ def _catalogue(language: str) -> gettext.NullTranslations:
 def _frame(
     words: _Words, invoice: Invoice, merchant: Merchant, logo: Logo | None, *, heading: str, number: str
 ) -> dict[str, Any]:
-    """What both documents show around their own content."""
+    """What the documents of an invoice show around their own content: the parties as they were when it opened."""
+    seller, buyer = invoice.seller or _seller(merchant), invoice.buyer or Party(name=_NOTHING)
+    return _framed(words, seller, buyer, merchant, logo, heading=heading, number=number)
+
+
+def _seller(merchant: Merchant) -> Party:
+    tax_ids = (merchant.tax_id,) if merchant.tax_id else ()
+    return Party(name=merchant.name, address=merchant.address, tax_ids=tax_ids)
+
+
+def _framed(
+    words: _Words, seller: Party, buyer: Party, merchant: Merchant, logo: Logo | None, *, heading: str, number: str
+) -> dict[str, Any]:
+    """What every document shows around its own content."""
     _ = words.gettext
-    seller = invoice.seller or Party(
-        name=merchant.name, address=merchant.address, tax_ids=(merchant.tax_id,) if merchant.tax_id else ()
-    )
-    buyer = invoice.buyer or Party(name=_NOTHING)
     footer = " · ".join(filter(None, [seller.name, *seller.tax_ids, merchant.support_email, merchant.support_phone]))
     picture = None if logo is None or logo.png_base64 is None else list(base64.b64decode(logo.png_base64))
     return {

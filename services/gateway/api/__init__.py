@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from . import billing_defaults, customers, invoices, merchant, payment_links, refunds, sessions, subscriptions, todos
+from . import (
+    billing_defaults,
+    customers,
+    invoices,
+    merchant,
+    payment_links,
+    refunds,
+    sessions,
+    statements,
+    subscriptions,
+    todos,
+)
 from .document import describe
 from .errors import ProblemPage, Refuse, install_errors
 
@@ -18,7 +29,8 @@ def new_application() -> FastAPI:
 
 def install(http: FastAPI, problem_page: ProblemPage) -> Refuse:
     """Add the API's operations, and what answers when something is refused: documents here, pages elsewhere. Returns that."""
-    parts = (sessions, merchant, billing_defaults, customers, payment_links, invoices, refunds, subscriptions, todos)
+    nouns = (customers, payment_links, invoices, refunds, subscriptions, statements, todos)
+    parts = (sessions, merchant, billing_defaults, *nouns)
     for part in parts:
         http.include_router(part.router, prefix="/api/v1")
     return install_errors(http, problem_page)
