@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal

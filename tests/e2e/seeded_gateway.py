@@ -32,9 +32,21 @@ from chassis.clock import Clock
 from chassis.database import Database, system_cause
 from chassis.ids import new_id
 from chassis.migrations import migrate
-from contracts.billing import BeingPaid, Decline, Invoice, LineItem, PayLink, TaxLine
+from chassis.tokens import digest
+from contracts.billing import (
+    AccountStatement,
+    BeingPaid,
+    CurrencyStatement,
+    Decline,
+    Invoice,
+    LineItem,
+    PayLink,
+    Statement,
+    StatementEntry,
+    TaxLine,
+)
 from contracts.identity import Account, Customer, InvitationView, Merchant, Person, SignedIn
-from contracts.message import EVENTS, EventEnvelope, MailFacts, State
+from contracts.message import EVENTS, EventEnvelope, FieldError, InvalidInput, MailFacts, State
 from contracts.todos import TodoSubject
 from local.children import free_port
 from services.gateway import readmodel
@@ -159,6 +171,7 @@ class Seed:
         unwanted = {
             "being_paid": BeingPaid(payment_id=new_id(), since=make.NOW - timedelta(minutes=7), by="Sam Okafor")
         }
+        parts: dict[str, Any] = {"allow_partial": True, "amount_paid": 20_000, "amount_due": 40_000}
         gone: dict[str, Any] = {"amount_due": 0, "closed_at": make.NOW}
         made = {
             "open": make.invoice(of, 129_090, token="open" * 10, number="INV-101", **rich),
@@ -170,11 +183,13 @@ class Seed:
             "given_up": make.invoice(of, 8_000, number="INV-90", status="uncollectible", **gone),
             "draft": make.invoice(of, 5_000, number=None, status="draft", link=None, opened_at=None),
             "declined": make.invoice(of, 2_500, token="declined" * 5, number="INV-104", last_decline=decline),
+            "in_parts": make.invoice(of, 60_000, token="parts" * 8, number="INV-105", **parts),
         }
         links: dict[str, dict[str, Any]] = {
             "revoked": {"revoked": True},
             "expired": {"expires_at": make.NOW - timedelta(days=1)},
             "replaced": {"replaced_by": made["open"].id},
+            "renewed": {"token_sha256": digest("a newer one"), "earlier_sha256": (digest("renewed" * 6),)},
         }
         for name, state in links.items():
             one = make.invoice(of, 1_000, token=name * 6, number=f"INV-8{len(made)}", status="open")
@@ -277,9 +292,10 @@ VISITOR = [
     "/invitations/live-invitation-of-somebody-new",
     "/invitations/known-invitation-of-a-known-person",
     *(f"/invitations/{why}-invitation-link-of-old" for why in ("accepted", "expired", "revoked", "superseded", "unknown")),
-    *(f"/pay/{name}" for name in ("open" * 10, "paying" * 7, "paid" * 10, "void" * 10, "declined" * 5)),
+    *(f"/pay/{name}" for name in ("open" * 10, "paying" * 7, "paid" * 10, "void" * 10, "declined" * 5, "parts" * 8)),
     f"/pay/{'open' * 10}?paid=confirming",
-    *(f"/pay/{name * 6}" for name in ("revoked", "expired", "replaced", "unknown")),
+    *(f"/pay/{name * 6}" for name in ("revoked", "expired", "renewed", "replaced", "unknown")),
+    f"/pay/{'expired' * 6}?done=fresh-link",
     "/nowhere",
 ]  # fmt: skip
 
@@ -288,18 +304,19 @@ def pages_of(seed: Seed, *, full: bool) -> dict[str, list[str]]:
     """The addresses of every page, by who may see them."""
     at = f"/console/customers/{seed.customer.id}"
     contact = ["/portal", "/portal/payments", "/portal/todos", "/portal/profile", "/portal/nowhere"]
+    contact += ["/portal/payments/statement", "/portal/payments/statement?from=2026-01-31&to=2026-01-01"]
     member = [
         *("/console", "/console/customers", "/console/customers?q=zzz", "/console/customers/new", "/console/settings"),
         *("/console/profile", at, f"{at}/edit", f"{at}/payments", f"{at}/todos", f"{at}/activity"),
-        f"{at}/payment-links/new",
+        *(f"{at}/payment-links/new", f"{at}/statement", "/console/settings/billing"),
     ]
     if not full:
         return {"contact": contact, "member": member}
-    shown = ("open", "overdue", "paying", "paid", "void", "declined")
+    shown = ("open", "overdue", "paying", "paid", "void", "declined", "in_parts")
     contact += [f"/portal/payments/{seed.made[name].id}" for name in shown]
     contact += [f"/portal/payments/{seed.made['open'].id}?paid=confirming", f"/portal/todos/{seed.own.id}"]
     member += [f"/console/invoices/{invoice.id}" for invoice in seed.made.values()]
-    member += [f"/console/invoices/{seed.made['open'].id}/link"]
+    member += [f"/console/invoices/{seed.made['open'].id}/{page}" for page in ("link", "replacements/new")]
     member += [f"/console/customers/{each.id}" for each in (seed.invited, seed.fresh)]
     member += [f"/console/customers/{seed.fresh.id}/{tab}" for tab in ("payments", "todos", "activity")]
     return {"visitor": VISITOR, "contact": contact, "member": member}
@@ -355,6 +372,24 @@ def _until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
 # --- the process ----------------------------------------------------------------------------------------------------
 
 
+def _statement(asked: AccountStatement) -> Statement:
+    """An account of two currencies: a paid invoice, a refund, and what is owed in yen."""
+    rows = (
+        ("invoice", "INV-97", 32_000),
+        ("payment", "R-2041", -32_000),
+        ("credit_note", "CN-3", -5_000),
+        ("refund", "CN-3", 5_000),
+    )
+    balance, entries = 4_500, []
+    for kind, reference, amount in rows:
+        balance += amount
+        told = {"on": asked.from_on, "kind": kind, "reference": reference, "amount": amount, "balance": balance}
+        entries.append(StatementEntry.model_validate(told))
+    euro = CurrencyStatement(currency="EUR", opening=4_500, entries=tuple(entries), closing=balance)
+    yen = CurrencyStatement(currency="JPY", opening=99_900, entries=(), closing=99_900)
+    return Statement(customer_id=asked.customer_id, from_on=asked.from_on, to_on=asked.to_on, currencies=(euro, yen))
+
+
 def _serve() -> None:
     import uvicorn
 
@@ -380,6 +415,11 @@ def _serve() -> None:
                 raise InvitationNotUsable(why=kind)
             view = world | {"invitation_id": str(new_id()), "name": "", "has_account": kind == "known"}
             return Reply(InvitationView.model_validate(view), ())
+        if isinstance(request, AccountStatement) and request.to_on >= request.from_on:
+            return Reply(_statement(request), ())
+        if isinstance(request, AccountStatement):
+            wrong = FieldError(field="to_on", message="", code="statement-period")
+            raise InvalidInput(errors=(wrong,))
         if isinstance(request, PayLinkUrl):
             return Reply(MailFacts(still_true=True, path="/pay/" + "open" * 10), ())
         return await asked(request, cause, **more)

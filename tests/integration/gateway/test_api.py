@@ -478,6 +478,9 @@ EVERYBODYS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("POST", "/subscriptions/{subscription}/cancel", {}),
     ("POST", "/subscriptions/{subscription}/undo-cancel", None),
     ("GET", "/invoices/{invoice}/credit-notes/{refund}.pdf", None),
+    ("GET", "/statements?from=2026-01-01&to=2026-03-31&customer_id={customer}", None),
+    ("GET", "/statements/statement.pdf?from=2026-01-01&to=2026-03-31&customer_id={customer}", None),
+    ("GET", "/statements/statement.csv?from=2026-01-01&to=2026-03-31&customer_id={customer}", None),
     ("GET", "/todos/{todo}", None),
     ("PATCH", "/todos/{todo}", {"status": "done"}),
     ("DELETE", "/todos/{todo}", None),
@@ -559,6 +562,7 @@ POST /api/v1/invoices/{invoice_id}/refunds · GET /api/v1/refunds · GET /api/v1
 GET /api/v1/invoices/{invoice_id}/credit-notes/{refund_id}.pdf ·
 POST /api/v1/invoices/{invoice_id}/void · POST /api/v1/invoices/{invoice_id}/give-up ·
 GET /api/v1/invoices/{invoice_id}/invoice.pdf · GET /api/v1/invoices/{invoice_id}/receipt.pdf ·
+GET /api/v1/statements · GET /api/v1/statements/statement.pdf · GET /api/v1/statements/statement.csv ·
 GET /api/v1/todos · POST /api/v1/todos · GET /api/v1/todos/{todo_id} · PATCH /api/v1/todos/{todo_id} ·
 DELETE /api/v1/todos/{todo_id} · GET /api/v1/merchant · PATCH /api/v1/merchant · PUT /api/v1/merchant/logo ·
 DELETE /api/v1/merchant/logo · GET /api/v1/changes · GET /api/v1/subscriptions ·
