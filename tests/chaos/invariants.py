@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from chassis.topology import LOG, all_names, dead_queue, followed_nouns, handled_events
-from contracts.message import EVENTS, NOUNS, PUBLIC, SERVICES
+from contracts.message import EVENTS, NOUNS, PUBLIC, SERVICES, State
 from tests.chaos.load import Record, mails
 from tests.chaos.plant import Plant, stretched
 
@@ -256,14 +256,26 @@ def copies(books: Books) -> Check:
     return Check("copies at their owners' states and sequences", count, wrong)
 
 
+def _rows_of(books: Books, state: type[State]) -> list[Row]:
+    """`id` and `sequence` of a noun's rows. Its table has its name, or the service's before it; some have the merchant's id."""
+    names = (state.short_name(), f"{state.owner()}_{state.short_name()}")
+    columns = books.rows(
+        state.owner(),
+        f"SELECT table_name AS name, array_agg(column_name::text) AS columns FROM information_schema.columns"
+        f" WHERE table_name IN {names} GROUP BY table_name",
+    )
+    assert columns, f"{state.noun} has no table named {' or '.join(names)}"
+    key = "id" if "id" in columns[0]["columns"] else "merchant_id"
+    return books.rows(state.owner(), f"SELECT {key} AS id, sequence FROM {columns[0]['name']}")
+
+
 def owners(books: Books) -> Check:
     """What was announced is what the owner has: the row's version is the newest announced sequence."""
     wrong, count = [], 0
     for noun, state in NOUNS.items():
         if state.owner() not in books.plant.only:
             continue
-        key = "merchant_id" if noun == "identity.logo" else "id"
-        table = books.rows(state.owner(), f"SELECT {key} AS id, sequence FROM {state.short_name()}")
+        table = _rows_of(books, state)
         said: Counter[str] = Counter()
         for row in books.announced:
             if row["type"].startswith(f"{noun}."):
