@@ -33,14 +33,18 @@ ListName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=60
 
 
 class TodoSubject(Shape):
-    """What a billing to-do is about: it opens and closes by that thing's facts."""
+    """What a to-do that nobody wrote is about. A billing one opens and closes by that thing's facts.
 
-    kind: Literal["invoice"]
+    *invoice*: pay it. *payment_method*: put another in the place of one that no longer works. *request*: a customer asks
+    the merchant to change a subscription.
+    """
+
+    kind: Literal["invoice", "payment_method", "request"]
     """What kind of thing."""
     id: UUID
-    """The invoice's id."""
+    """The id of the invoice, the payment method, or the subscription that the request is about."""
     label: str
-    """What people call it: the invoice's number."""
+    """What people call it: the invoice's number, a card's last four digits, the subscription's title."""
     amount: int | None = None
     """What is due on it while it is open, its total once it is closed, in minor units of `currency`."""
     currency: str | None = None
@@ -49,19 +53,20 @@ class TodoSubject(Shape):
 
 @noun("todos.todo", followed_by=("gateway",))
 class Todo(State):
-    """Something to be done by a customer.
+    """Something to be done by a customer, or by the merchant for one.
 
     `origin` is *own* (the customer made it; private unless `shared`), *assigned* (by the merchant; the customer may
-    complete but not edit it) or *billing* (nobody ticks it by hand). A merchant sees assigned, billing and shared ones.
+    complete but not edit it), *billing* (nobody ticks it by hand) or *merchant* (for the merchant's members, such as a
+    customer's request; the customer never sees it). A merchant sees all but a customer's private ones.
     """
 
     merchant_id: MerchantId
     customer_id: CustomerId
-    """The customer who is to do it, and whose people see it."""
-    origin: Literal["own", "assigned", "billing"]
+    """The customer who is to do it, and whose people see it; of a merchant's one, whom it concerns."""
+    origin: Literal["own", "assigned", "billing", "merchant"]
     """Who asks for it."""
     title: str | None
-    """One line, in English for billing ones (readers build their own from `subject`); null once deleted."""
+    """One line, in English for billing and merchant's ones (readers build their own from `subject`); null once deleted."""
     notes: str | None = None
     """Several lines; null when there are none and once deleted."""
     due_on: date | None = None
@@ -79,7 +84,7 @@ class Todo(State):
     done_by: str | None = None
     """Who completed it: a name; null unless done, and when the fact it waited for did it."""
     subject: TodoSubject | None = None
-    """What a billing one is about; null for the others."""
+    """What a billing or a merchant's one is about; null for the others."""
     created_at: AwareDatetime
     """When it was made."""
     done_at: AwareDatetime | None = None
@@ -88,7 +93,7 @@ class Todo(State):
 
 @event("todos.todo.created.v1")
 class TodoCreated(Event[Todo]):
-    """A customer wrote one, or a bill asks for one."""
+    """A customer wrote one, or a fact asks for one."""
 
 
 @event("todos.todo.assigned.v1")
@@ -150,7 +155,7 @@ class UpdateTodo(Command[Todo]):
     """Edit a to-do, complete, reopen or cancel it; only fields that are in the request change, `null` clears.
 
     A contact edits, moves and cancels their own, and completes and reopens what the merchant assigned; a member edits,
-    moves and cancels what the merchant assigned. What is done or cancelled is reopened before it is anything else.
+    moves and cancels what the merchant assigned and what is for the merchant. What is done or cancelled is reopened before it is anything else.
     Refusals: NotFound, also for a member who asks for a private one; NotAllowed with the reason; TodoFollowsFacts for
     billing ones; Conflict for a step that is none; InvalidInput for a null title, priority, sharing or status.
     """

@@ -8,7 +8,19 @@ from typing import Any
 
 from chassis.ids import new_id
 from chassis.tokens import digest
-from contracts.billing import CreditNote, Dispute, Invoice, LineItem, Party, PayLink, Payment, Receipt, Refund, TaxLine
+from contracts.billing import (
+    CreditNote,
+    Dispute,
+    Invoice,
+    LineItem,
+    Party,
+    PayLink,
+    Payment,
+    PaymentMethod,
+    Receipt,
+    Refund,
+    TaxLine,
+)
 from contracts.identity import Contact, Customer, Invitation, Logo, Member, Merchant, Person
 from contracts.message import Address, RefundId
 from contracts.notifications import Mail
@@ -155,6 +167,24 @@ def paid(of: Invoice, at: datetime | None = None, number: str = "R-2041") -> Inv
     )
     settled = {"status": "paid", "amount_paid": of.total, "amount_due": 0, "paid_at": when, "receipts": (receipt,)}
     return of.model_copy(update=settled | {"being_paid": None})
+
+
+def payment_method(of: Customer, **given: Any) -> PaymentMethod:
+    """A default visa that works."""
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "merchant_id": of.merchant_id,
+        "customer_id": of.id,
+        "kind": "card",
+        "brand": "visa",
+        "last4": "4242",
+        "exp_month": 12,
+        "exp_year": 2034,
+        "is_default": True,
+        "billing_name": "Sam Okafor",
+        "added_at": NOW - timedelta(days=40),
+    }
+    return PaymentMethod.model_validate(values | given)
 
 
 def payment(of: Invoice, at: datetime | None = None, **given: Any) -> Payment:

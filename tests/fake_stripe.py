@@ -24,6 +24,7 @@ from services.billing.stripe_gateway import (
     intent_of,
 )
 from tests.fake_returns import FakeReturns
+from tests.fake_wallets import FakeWallets
 
 Json = dict[str, Any]
 
@@ -73,7 +74,7 @@ def charge_object(charge_id: str, intent_id: str, metadata: Mapping[str, str], b
     }
 
 
-class FakeStripe(FakeReturns):
+class FakeStripe(FakeWallets, FakeReturns):
     """What was asked is in `asked`; `fails` holds what the next calls raise, by method name."""
 
     def __init__(self) -> None:
@@ -87,6 +88,7 @@ class FakeStripe(FakeReturns):
         self.told: list[Json] = []
         self._numbers = itertools.count(1)
         self._begin_returns()
+        self.empty_wallets()
 
     async def __aenter__(self) -> Self:
         return self

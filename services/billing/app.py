@@ -1,9 +1,8 @@
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from chassis.service import COPY, Schedule, Service
-from contracts.billing import BillingDefaults, Invoice, Payment, Subscription
+from chassis.service import COPY, Service
+from contracts.billing import BillingDefaults, Invoice, Payment, PaymentMethod, Subscription
 from contracts.identity import Customer, Logo, Merchant
 from services.billing import schedules, webhooks
 from services.billing.handlers import (
@@ -12,9 +11,11 @@ from services.billing.handlers import (
     ending,
     invoices,
     links,
+    methods,
     paying,
     questions,
     refunding,
+    setups,
     statements,
     subscribing,
     subscriptions,
@@ -23,6 +24,7 @@ from services.billing.settings import Settings
 from services.billing.store import returning
 from services.billing.store.defaults import every_defaults
 from services.billing.store.invoices import every_invoice
+from services.billing.store.methods import every_payment_method
 from services.billing.store.payments import every_payment
 from services.billing.store.subscriptions import every_subscription
 from services.billing.stripe_gateway import StripeGateway
@@ -46,16 +48,15 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             | closing.commands(stripe, settings)
             | paying.commands(stripe, settings)
             | refunding.commands(stripe)
+            | methods.commands(stripe)
+            | setups.commands(stripe, settings)
         ),
         questions=questions.answers(settings.secret_key) | subscriptions.ANSWERS | statements.ANSWERS,
         follows={Merchant: COPY, Logo: COPY, Customer: COPY},
         nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription}
-        | {BillingDefaults: every_defaults}
+        | {BillingDefaults: every_defaults, PaymentMethod: every_payment_method}
         | returning.NOUNS,
-        schedules=[
-            Schedule("billing.reconcile", timedelta(minutes=5), partial(schedules.reconcile, stripe=stripe)),
-            Schedule("billing.prune_webhooks", timedelta(hours=6), schedules.prune_webhooks),
-        ],
+        schedules=schedules.timetable(stripe),
         workers={
             "webhooks": partial(webhooks.work, stripe=stripe),
             "close_checkouts": partial(schedules.close_checkouts, stripe=stripe),

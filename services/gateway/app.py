@@ -16,7 +16,7 @@ FOLLOWS: dict[type[Any], Follower] = {
     **dict.fromkeys((identity.Merchant, identity.Logo, identity.Person), COPY),
     **dict.fromkeys((identity.Member, identity.Customer, identity.Contact), EveryEvent(handlers.follow_access)),
     **dict.fromkeys((identity.Invitation, billing.Invoice, billing.Payment), EveryEvent(handlers.follow)),
-    billing.Subscription: EveryEvent(handlers.follow),
+    **dict.fromkeys((billing.Subscription, billing.PaymentMethod), EveryEvent(handlers.follow)),
     billing.BillingDefaults: COPY,
     **dict.fromkeys((billing.Refund, billing.Dispute, billing.Reconciliation), EveryEvent(handlers.follow)),
     **dict.fromkeys((todos.Todo, notifications.Mail), EveryEvent(handlers.follow)),

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from chassis.service import COPY, Schedule, Service
-from contracts.billing import Invoice, Subscription
+from contracts.billing import Invoice, PaymentMethod, Subscription
 from contracts.identity import Contact, Customer, Logo, Member, Merchant
 from contracts.notifications import Mail
 from services.notifications import handlers, schedules, store
@@ -23,7 +23,7 @@ def build() -> Service:
         "notifications",
         settings,
         migrations=Path(__file__).parent / "migrations",
-        follows=dict.fromkeys((Merchant, Logo, Member, Customer, Contact, Invoice, Subscription), COPY),
+        follows=dict.fromkeys((Merchant, Logo, Member, Customer, Contact, Invoice, Subscription, PaymentMethod), COPY),
         facts=handlers.facts(settings.mail_host),
         nouns={Mail: store.every_mail},
         schedules=[Schedule("find_abandoned", every=timedelta(seconds=30), run=schedules.find_abandoned)],

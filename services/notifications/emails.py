@@ -28,13 +28,13 @@ from zoneinfo import ZoneInfo
 import jinja2
 import mrml
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_time, get_timezone_name
+from babel.dates import format_date, format_skeleton, format_time, get_timezone_name
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, parse_pattern
 
 from chassis.database import Database
-from contracts.billing import Payment
+from contracts.billing import Payment, PaymentMethod
 from contracts.identity import Logo, Merchant
 from contracts.message import MailFacts, Question, minor_digits
 
@@ -98,6 +98,10 @@ class Reader:
     def day(self, day: date) -> str:
         """`22 November 2026`."""
         return format_date(day, "long", locale=self.locale)
+
+    def month(self, day: date) -> str:
+        """`November 2026`."""
+        return str(format_skeleton("yMMMM", day, locale=self.locale))
 
     def local_day(self, moment: datetime) -> str:
         """The day on which a moment fell where the reader lives."""
@@ -173,7 +177,7 @@ class Kind:
     has happened. `values` gives the template its values from the event, the answer and the portal's public address.
     """
 
-    about: Literal["invitation", "invoice", "payment", "refund", "dispute"]
+    about: Literal["invitation", "invoice", "payment", "refund", "dispute", "payment_method"]
     ask: Callable[[Database, Content], Awaitable[Question[MailFacts] | None]]
     values: Callable[[Content, MailFacts, str], dict[str, object]]
     to: Literal["customer", "merchant"] = "customer"
@@ -297,9 +301,10 @@ def _ngettext(context: jinja2.runtime.Context, singular: str, plural: str, numbe
 
 
 @jinja2.pass_context
-def _method(context: jinja2.runtime.Context, payment: Payment) -> str:
+def _method(context: jinja2.runtime.Context, payment: Payment | PaymentMethod) -> str:
     """`Visa •••• 4242`; other methods by their name."""
-    name = (payment.method or "").replace("_", " ").title()
+    kind = payment.method if isinstance(payment, Payment) else payment.brand if payment.kind == "card" else payment.kind
+    name = (kind or "").replace("_", " ").title()
     card = _gettext(context, "Card") if name in {"", "Card"} else name
     text = f"{card} •••• {payment.last4}" if payment.last4 else card
     # In right-to-left text the dots and digits would change places: an isolate keeps them (UAX #9, 2.4).
@@ -322,6 +327,7 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
         "day": lambda reader, day: reader.day(day),
         "local_day": lambda reader, moment: reader.local_day(moment),
         "moment": lambda reader, moment: reader.moment(moment),
+        "month": lambda reader, day: reader.month(day),
         "quantity": lambda reader, quantity: format_decimal(quantity, locale=reader.locale),
     }
     for name, function in formats.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,8 @@ from contracts.billing import (
     DisputeOpened,
     Invoice,
     LinkEmailRequested,
+    PaymentMethod,
+    PaymentMethodExpiring,
     PaymentSucceeded,
     RefundFailed,
     RefundSucceeded,
@@ -119,6 +122,28 @@ async def _tell_merchant(tx: Tx, event: RefundFailed | DisputeOpened, template: 
     )
 
 
+async def on_payment_method_expiring(tx: Tx, event: PaymentMethodExpiring, *, mail_host: str) -> None:
+    """Queue the notice for those who look after the customer's money.
+
+    Raises:
+        LookupError: the customer is not known yet. The event comes again.
+    """
+    method = event.state
+    customer = await store.known_customer(tx, method.merchant_id, method.customer_id)
+    if customer is None:
+        raise LookupError(f"Customer {method.customer_id} is not known yet.")
+    contacts = await store.active_contacts(tx, method.merchant_id, method.customer_id)
+    await _queue(
+        tx,
+        event,
+        "card_expiring",
+        receipt_recipients([(each.role, each.email) for each in contacts], customer.email),
+        subject_id=method.id,
+        customer_id=method.customer_id,
+        mail_host=mail_host,
+    )
+
+
 async def _customer_email(tx: Tx, invoice: Invoice) -> str | None:
     """The customer's address of today; the one frozen in the invoice while we have not heard of the customer yet.
 
@@ -220,7 +245,18 @@ def _dispute_opened_values(event: emails.Content, _: MailFacts, portal: str) -> 
     return {"invoice": opened.invoice, "dispute": opened.state, "url": url}
 
 
+async def _ask_about_card(_: Database, event: emails.Content) -> Question[MailFacts]:
+    return BillingMailFacts(kind="card_expiring", id=event["state"]["id"])
+
+
+def _card_expiring_values(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
+    method = PaymentMethod.model_validate(event["state"] | facts.facts)
+    last_month = date(method.exp_year or date.max.year, method.exp_month or 12, 1)
+    return {"payment_method": method, "last_month": last_month, "url": f"{portal}/portal/payment-methods"}
+
+
 KINDS: dict[str, emails.Kind] = {
+    "card_expiring": emails.Kind("payment_method", _ask_about_card, _card_expiring_values),
     "invitation": emails.Kind("invitation", _ask_about_invitation, _invitation_values),
     "payment_link": emails.Kind("invoice", _ask_about_payment_link, _payment_link_values),
     "receipt": emails.Kind("payment", _ask_about_receipt, _receipt_values),
@@ -235,6 +271,7 @@ def facts(mail_host: str) -> Facts:
     """Which function handles which event. `mail_host` stands behind the @ of every Message-ID."""
     return {
         InvitationSent: partial(on_invitation_sent, mail_host=mail_host),
+        PaymentMethodExpiring: partial(on_payment_method_expiring, mail_host=mail_host),
         LinkEmailRequested: partial(on_link_email_requested, mail_host=mail_host),
         PaymentSucceeded: partial(on_payment_succeeded, mail_host=mail_host),
         RefundSucceeded: partial(on_refund_succeeded, mail_host=mail_host),

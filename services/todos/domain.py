@@ -1,4 +1,4 @@
-"""Who may do what with a to-do, and what an invoice asks for. Each `why_not_…` is None, or the reason in words."""
+"""Who may do what with a to-do, and what invoices and payment methods ask for. Each `why_not_…` is None, or the reason in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from contracts.message import Actor, CustomerId
 
-Origin = Literal["own", "assigned", "billing"]
+Origin = Literal["own", "assigned", "billing", "merchant"]
 Status = Literal["open", "done", "cancelled"]
 
 _READ_ONLY = "You are only looking on here: nothing can be changed."
@@ -33,10 +33,10 @@ def is_merchants(actor: Actor) -> bool:
 
 
 def sees(actor: Actor, todo: Standing) -> bool:
-    """Whether the to-do exists for `actor` at all: a customer's own is private unless shared with the merchant."""
+    """Whether the to-do exists for `actor` at all: a customer's own is private unless shared, a merchant's always is."""
     if is_merchants(actor):
         return todo.origin != "own" or todo.shared
-    return is_customers(actor, todo.customer_id)
+    return is_customers(actor, todo.customer_id) and todo.origin != "merchant"
 
 
 def why_not_create(actor: Actor) -> str | None:
@@ -91,3 +91,16 @@ def demand_of(invoice_status: str, *, opened: bool, deleted: bool) -> Status | N
             return "cancelled" if opened else None
         case _:
             return None
+
+
+def demand_of_method(*, in_use: bool, is_default: bool, working: bool, deleted: bool) -> Status:
+    """What the newest state of a payment method asks of its to-do, were there one.
+
+    As long as it is charged and does not work, another one must take its place. That is done when one has, when it works
+    again, or when it was taken away; a default that nothing charges any more is no longer anybody's trouble.
+    """
+    if deleted or working:
+        return "done"
+    if in_use:
+        return "open"
+    return "cancelled" if is_default else "done"

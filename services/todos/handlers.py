@@ -6,9 +6,18 @@ from typing import Any
 from chassis.copies import Change
 from chassis.database import Tx
 from chassis.ids import new_id
+from chassis.listeners import Facts
 from chassis.requests import Commands
-from contracts.billing import Invoice
-from contracts.message import Conflict, FieldError, InvalidInput, InvoiceId, NotAllowed, NotFound
+from contracts.billing import Invoice, PaymentMethod, SubscriptionChangeRequested
+from contracts.message import (
+    Conflict,
+    CustomerId,
+    FieldError,
+    InvalidInput,
+    MerchantId,
+    NotAllowed,
+    NotFound,
+)
 from contracts.todos import (
     CreateTodo,
     DeleteTodo,
@@ -26,9 +35,11 @@ from contracts.todos import (
 )
 from services.todos import store
 from services.todos.domain import (
+    Origin,
     Standing,
     Status,
     demand_of,
+    demand_of_method,
     is_customers,
     is_merchants,
     is_step,
@@ -107,24 +118,66 @@ async def follow_invoice(tx: Tx, change: Change[Invoice]) -> None:
     asked = demand_of(invoice.status, opened=invoice.opened_at is not None, deleted=invoice.deleted)
     if asked is None:
         return
-    todo = await store.lock_todo_of_invoice(tx, invoice.merchant_id, InvoiceId(invoice.id))
+    todo = await store.lock_todo_of(tx, invoice.merchant_id, "invoice", invoice.id)
     if todo is not None:
         await _save(tx, todo, _matching(todo, invoice, asked, tx.now))
         return
-    blank = Todo(
+    blank = _blank(invoice.merchant_id, invoice.customer_id, "billing", invoice.opened_at or invoice.created_at)
+    await _make(tx, _matching(blank, invoice, asked, tx.now))
+
+
+async def follow_payment_method(tx: Tx, change: Change[PaymentMethod]) -> None:
+    """Ask to replace a payment method that is charged and does not work, until that has been done."""
+    method = change.state
+    asked = demand_of_method(
+        in_use=method.in_use, is_default=method.is_default, working=method.working, deleted=method.deleted
+    )
+    todo = await store.lock_todo_of(tx, method.merchant_id, "payment_method", method.id)
+    if todo is not None:
+        # A card that is gone has no digits any more, and its to-do keeps those that it had.
+        label = method.last4 or (todo.subject.label if todo.subject else "")
+        await _save(tx, todo, _replacing(todo, method, label, asked, tx.now))
+    elif asked == "open":
+        blank = _blank(method.merchant_id, method.customer_id, "billing", tx.now)
+        await _make(tx, _replacing(blank, method, method.last4 or "", asked, tx.now))
+
+
+def _replacing(todo: Todo, method: PaymentMethod, label: str, asked: Status, now: datetime) -> Todo:
+    subject = TodoSubject(kind="payment_method", id=method.id, label=label)
+    title = f"Replace card ending {label}" if method.kind == "card" else f"Replace payment method ending {label}"
+    matching = todo.model_copy(update={"title": title, "subject": subject, "priority": "high"})
+    return matching if asked == todo.status else _moved(matching, asked, now, by=None)
+
+
+async def on_subscription_change_requested(tx: Tx, event: SubscriptionChangeRequested) -> None:
+    """Ask the merchant's members to look at what a customer asks for."""
+    subscription, wish = event.state, event.wish
+    blank = _blank(subscription.merchant_id, subscription.customer_id, "merchant", tx.now)
+    about = TodoSubject(kind="request", id=subscription.id, label=subscription.title)
+    asks = "has a question about" if wish.wish == "other" else f"asks to {wish.wish}"
+    title = f"{wish.asked_by} {asks} {subscription.title}"[:200]
+    await _make(
+        tx, blank.model_copy(update={"title": title, "notes": wish.note, "subject": about, "created_by": wish.asked_by})
+    )
+
+
+def _blank(merchant_id: MerchantId, customer_id: CustomerId, origin: Origin, created_at: datetime) -> Todo:
+    return Todo(
         id=new_id(),
-        merchant_id=invoice.merchant_id,
-        customer_id=invoice.customer_id,
-        origin="billing",
+        merchant_id=merchant_id,
+        customer_id=customer_id,
+        origin=origin,
         title=None,
         status="open",
         created_by="",
-        created_at=invoice.opened_at or invoice.created_at,
+        created_at=created_at,
     )
-    made = _matching(blank, invoice, asked, tx.now)
+
+
+async def _make(tx: Tx, made: Todo) -> None:
     await store.insert_todo(tx, made)
     # Seen too late to have been open: it is announced as what it has become.
-    tx.announce(TodoCreated(state=made) if asked == "open" else _MOVED[asked](state=made), sequence=1)
+    tx.announce(TodoCreated(state=made) if made.status == "open" else _MOVED[made.status](state=made), sequence=1)
 
 
 def _matching(todo: Todo, invoice: Invoice, asked: Status, now: datetime) -> Todo:
@@ -189,6 +242,9 @@ def _allow(why_not: str | None) -> None:
     if why_not:
         raise NotAllowed(why_not)
 
+
+FACTS: Facts = {SubscriptionChangeRequested: on_subscription_change_requested}
+"""Which function handles which event."""
 
 COMMANDS: Commands = {CreateTodo: create_todo, UpdateTodo: update_todo, DeleteTodo: delete_todo}
 """Which function answers which command."""

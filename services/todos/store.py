@@ -7,32 +7,27 @@ from uuid import UUID
 
 from chassis.database import Database, Row, Tx
 from chassis.republish import CurrentRow
-from contracts.message import CustomerId, InvoiceId, MerchantId, NotFound, TodoId
+from contracts.message import CustomerId, MerchantId, NotFound, TodoId
 from contracts.todos import Todo, TodoSubject
 
 _COLUMNS = """id, merchant_id, customer_id, origin, title, notes, due_on, priority, list, status, shared, created_by,
-    done_by, invoice_id, invoice_number, amount, currency, created_at, done_at, deleted"""
+    done_by, subject_kind, subject_id, subject_label, amount, currency, created_at, done_at, deleted"""
 
 
 def todo_state(row: Row) -> Todo:
     """The public state of a row of `todo`."""
     values = dict(row)
-    subject = TodoSubject(
-        kind="invoice",
-        id=values.pop("invoice_id") or UUID(int=0),
-        label=values.pop("invoice_number") or "",
-        amount=values.pop("amount"),
-        currency=values.pop("currency"),
-    )
-    return Todo(**values, subject=subject if row["invoice_id"] else None)
+    parts = {name: values.pop(f"subject_{name}") for name in ("kind", "id", "label")}
+    money = {name: values.pop(name) for name in ("amount", "currency")}
+    return Todo(**values, subject=TodoSubject(**parts, **money) if parts["kind"] else None)
 
 
 async def insert_todo(tx: Tx, todo: Todo) -> None:
-    """Keep a new to-do, at sequence 1. A second one of an invoice violates a unique index: the event is tried again."""
+    """Keep a new to-do, at sequence 1. A second one of a fact violates a unique index: the event is tried again."""
     await tx.execute(
         f"""
         INSERT INTO todo ({_COLUMNS})
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
         """,  # noqa: S608 - our own column list
         *_values(todo),
     )
@@ -50,12 +45,16 @@ async def lock_todo(tx: Tx, merchant_id: MerchantId, todo_id: TodoId) -> Todo:
     return todo_state(row)
 
 
-async def lock_todo_of_invoice(tx: Tx, merchant_id: MerchantId, invoice_id: InvoiceId) -> Todo | None:
-    """The invoice's to-do, nobody else changing it until the transaction ends."""
+async def lock_todo_of(tx: Tx, merchant_id: MerchantId, kind: str, subject_id: UUID) -> Todo | None:
+    """The one billing to-do of an invoice or a payment method, nobody else changing it until the transaction ends."""
     row = await tx.fetchrow(
-        f"SELECT {_COLUMNS} FROM todo WHERE merchant_id = $1 AND invoice_id = $2 FOR UPDATE",  # noqa: S608 - our own column list
+        f"""
+        SELECT {_COLUMNS} FROM todo
+        WHERE merchant_id = $1 AND subject_kind = $2 AND subject_id = $3 AND origin = 'billing' FOR UPDATE
+        """,  # noqa: S608 - our own column list
         merchant_id,
-        invoice_id,
+        kind,
+        subject_id,
     )
     return todo_state(row) if row is not None else None
 
@@ -65,10 +64,10 @@ async def save_todo(tx: Tx, todo: Todo) -> int:
     sequence: int = await tx.fetchval(
         """
         UPDATE todo SET title = $5, notes = $6, due_on = $7, priority = $8, list = $9, status = $10, shared = $11,
-            created_by = $12, done_by = $13, invoice_number = $15, amount = $16, currency = $17, done_at = $19,
-            deleted = $20, sequence = sequence + 1
+            created_by = $12, done_by = $13, subject_label = $16, amount = $17, currency = $18, done_at = $20,
+            deleted = $21, sequence = sequence + 1
         WHERE id = $1 AND merchant_id = $2 AND customer_id = $3 AND origin = $4
-            AND invoice_id IS NOT DISTINCT FROM $14 AND created_at = $18
+            AND subject_kind IS NOT DISTINCT FROM $14 AND subject_id IS NOT DISTINCT FROM $15 AND created_at = $19
         RETURNING sequence
         """,
         *_values(todo),
@@ -119,6 +118,7 @@ def _values(todo: Todo) -> tuple[object, ...]:
         todo.shared,
         todo.created_by,
         todo.done_by,
+        subject.kind if subject else None,
         subject.id if subject else None,
         subject.label if subject else None,
         subject.amount if subject else None,

@@ -15,12 +15,13 @@ from contracts.billing import (
     ReceiptPdf,
 )
 from contracts.identity import Logo, Merchant
-from contracts.message import Document, InvoiceId, MailFacts, NotAllowed, NotFound
+from contracts.message import Document, InvoiceId, MailFacts, NotAllowed, NotFound, PaymentMethodId
 from services.billing import documents
 from services.billing.documents.credit_note import credit_note_pdf
+from services.billing.domain.methods import EXPIRING
 from services.billing.handlers.access import is_alive, require_living_link, shown
 from services.billing.handlers.invoices import pay_link_token
-from services.billing.store import copies, invoices, refunds
+from services.billing.store import copies, invoices, methods, refunds
 
 _PDF = "application/pdf"
 
@@ -39,7 +40,9 @@ async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str)
     """Whether a mail is still to be sent, and the link for it. Asked by our own services only."""
     if work.cause.actor.kind not in ("system", "member"):
         raise NotFound
-    invoice = await shown(work.db, work.cause.merchant_id, work.cause.actor, question.id, None)
+    if question.kind == "card_expiring":
+        return await _card_facts(work, PaymentMethodId(question.id))
+    invoice = await shown(work.db, work.cause.merchant_id, work.cause.actor, InvoiceId(question.id), None)
     if question.kind == "receipt":
         alive = is_alive(invoice, work.db.clock.now())
         return MailFacts(still_true=True, path=await _path(work, invoice, secret_key) if alive else None)
@@ -49,6 +52,18 @@ async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str)
     if invoice.link is None or invoice.link.revoked:
         return MailFacts(still_true=False, why_not="revoked", facts=facts)
     return MailFacts(still_true=True, path=await _path(work, invoice, secret_key), facts=facts)
+
+
+async def _card_facts(work: Work, method_id: PaymentMethodId) -> MailFacts:
+    merchant_id = work.cause.merchant_id
+    kept = await methods.find_method(work.db, merchant_id, method_id) if merchant_id else None
+    if kept is None:
+        raise NotFound
+    if kept.method.deleted:
+        return MailFacts(still_true=False, why_not="removed")
+    if kept.expires_on is None or kept.expires_on > work.db.clock.now().date() + EXPIRING:
+        return MailFacts(still_true=False, why_not="renewed")
+    return MailFacts(still_true=True, facts=kept.method.model_dump(mode="json"))
 
 
 async def _path(work: Work, invoice: Invoice, secret_key: str) -> str:

@@ -52,16 +52,23 @@ ALTER TABLE payment
     ADD COLUMN amount_disputed bigint NOT NULL DEFAULT 0 CHECK (amount_disputed >= 0);
 CREATE INDEX payment_to_charge ON payment (created_at) WHERE automatic AND status IN ('created', 'unknown');
 
--- The customer as Stripe knows it, one per account. `key` numbers the request that makes it, so that it is made once.
+-- The customer as Stripe knows it, one per account. Its payment methods change under this row's lock. A look at them gets
+-- its number before Stripe is asked: one that is overtaken by a later look that has been kept says nothing new.
 CREATE TABLE stripe_customer (
     merchant_id uuid NOT NULL,
     customer_id uuid NOT NULL,
     account text NOT NULL DEFAULT '',
     stripe_id text,
+    looks bigint NOT NULL DEFAULT 0,
+    look_kept bigint NOT NULL DEFAULT 0,
+    looked_at timestamptz,
     PRIMARY KEY (merchant_id, customer_id, account),
     UNIQUE (account, stripe_id)
 );
+CREATE INDEX stripe_customer_to_look_at ON stripe_customer (looked_at NULLS FIRST) WHERE stripe_id IS NOT NULL;
 
+-- `stripe_id` is the newest of the objects by which Stripe knows the same card (`fingerprint`); `expiry_told` the last day
+-- that the customer has been told of.
 CREATE TABLE payment_method (
     id uuid PRIMARY KEY,
     merchant_id uuid NOT NULL,
@@ -72,7 +79,9 @@ CREATE TABLE payment_method (
     is_default boolean NOT NULL,
     working boolean NOT NULL DEFAULT true,
     removed boolean NOT NULL DEFAULT false,
+    fingerprint text,
     expires_on date,
+    expiry_told date,
     state jsonb NOT NULL,
     created_at timestamptz NOT NULL,
     UNIQUE (account, stripe_id)

@@ -1,15 +1,27 @@
 """Time-driven work: compare our books with Stripe's, expire checkouts that nobody may pay any more, forget old webhooks."""
 
 from datetime import timedelta
+from functools import partial
 
-from chassis.service import Runtime
+from chassis.service import Runtime, Schedule
 from services.billing.schedules.attempts import close_checkouts, close_one
+from services.billing.schedules.methods import look_at_methods
 from services.billing.schedules.reconciliation import reconcile
 from services.billing.store import stripe_events
+from services.billing.stripe_gateway import StripeGateway
 
-__all__ = ["close_checkouts", "close_one", "prune_webhooks", "reconcile"]
+__all__ = ["close_checkouts", "close_one", "prune_webhooks", "reconcile", "timetable"]
 
 _KEEP = timedelta(days=30)
+
+
+def timetable(stripe: StripeGateway) -> list[Schedule]:
+    """What is done how often."""
+    return [
+        Schedule("billing.reconcile", timedelta(minutes=5), partial(reconcile, stripe=stripe)),
+        Schedule("billing.look_at_methods", timedelta(minutes=5), partial(look_at_methods, stripe=stripe)),
+        Schedule("billing.prune_webhooks", timedelta(hours=6), prune_webhooks),
+    ]
 
 
 async def prune_webhooks(runtime: Runtime) -> None:

@@ -36,7 +36,7 @@ from services.billing.domain.subscriptions import (
     turn,
     turns_on,
 )
-from services.billing.store import copies, subscriptions
+from services.billing.store import copies, subscriptions, wallets
 from services.billing.store.subscriptions import Kept
 
 CHANNEL = "subscription_due"
@@ -148,6 +148,8 @@ async def tell(
         at = max(at, not_before)
     sequence = await subscriptions.save_subscription(tx, kept, at)
     tx.announce(event(state=kept.state, **more), sequence=sequence)
+    if event in (SubscriptionAccepted, SubscriptionCancelled, SubscriptionCompleted):
+        await wallets.note_use(tx, kept.state.merchant_id, kept.state.customer_id)
     return kept
 
 

@@ -7,7 +7,6 @@ Amounts come here in our minor units and leave in Stripe's (see `domain.currenci
 
 from services.billing.stripe_gateway.client import (
     StripeError,
-    StripeGateway,
     StripeRefusedError,
     StripeUnavailableError,
     StripeUnknownError,
@@ -34,6 +33,15 @@ from services.billing.stripe_gateway.objects import (
     without_urls,
 )
 from services.billing.stripe_gateway.returns import DisputeSeen, RefundSeen, dispute_of, refund_of, refund_request
+from services.billing.stripe_gateway.wallets import (
+    SetupPage,
+    SetupReference,
+    StripeGateway,
+    id_in,
+    setup_of,
+    setup_reference_of,
+    setup_request,
+)
 
 __all__ = [
     "Card",
@@ -46,6 +54,8 @@ __all__ = [
     "Reference",
     "RefundSeen",
     "Refusal",
+    "SetupPage",
+    "SetupReference",
     "StripeError",
     "StripeGateway",
     "StripeRefusedError",
@@ -57,11 +67,15 @@ __all__ = [
     "dispute_of",
     "event_of",
     "found_event",
+    "id_in",
     "intent_of",
     "payload_of",
     "reference_of",
     "refund_of",
     "refund_request",
+    "setup_of",
+    "setup_reference_of",
+    "setup_request",
     "verify",
     "within_budget",
     "without_urls",

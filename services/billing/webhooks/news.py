@@ -16,7 +16,9 @@ from services.billing.stripe_gateway import (
     intent_of,
     reference_of,
 )
+from services.billing.webhooks import wallets
 from services.billing.webhooks.returns import Returned, understand_return
+from services.billing.webhooks.wallets import WalletNews
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,10 @@ class Told:
     card: Card | None = None
 
 
-def understand(event: Event) -> Told | Returned | str:
+def understand(event: Event) -> Told | Returned | WalletNews | str:
     """What an event says, or the reason why it says nothing to us. Raises KeyError or TypeError for a broken object."""
+    if (of_methods := wallets.understand(event)) is not None:
+        return of_methods
     match event.type.split("."):
         case ["checkout", "session", kind]:
             return _about_session(event, kind)

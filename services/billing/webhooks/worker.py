@@ -26,8 +26,10 @@ from services.billing.store import books, invoices, payments, stripe_events
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import StoredEvent
 from services.billing.stripe_gateway import Refusal, StripeGateway, event_of
+from services.billing.webhooks import wallets
 from services.billing.webhooks.news import CardSeen, Declined, Ended, OnItsWay, Succeeded, Told, understand
 from services.billing.webhooks.returns import Returned, handle_return
+from services.billing.webhooks.wallets import WalletNews
 
 log = logging.getLogger("portal.billing.webhooks")
 
@@ -90,6 +92,9 @@ async def _handle(runtime: Runtime, stripe: StripeGateway, stored: StoredEvent) 
     told = understand(event_of(stored.payload))
     if isinstance(told, Returned):
         await handle_return(runtime, stripe, stored, told)
+        return
+    if isinstance(told, WalletNews):
+        await wallets.handle(runtime, stripe, stored, told)
         return
     cause = runtime.system_cause()
     if isinstance(told, Told):

@@ -10,6 +10,7 @@ from . import (
     invoices,
     merchant,
     payment_links,
+    payment_methods,
     refunds,
     sessions,
     statements,
@@ -29,7 +30,7 @@ def new_application() -> FastAPI:
 
 def install(http: FastAPI, problem_page: ProblemPage) -> Refuse:
     """Add the API's operations, and what answers when something is refused: documents here, pages elsewhere. Returns that."""
-    nouns = (customers, payment_links, invoices, refunds, subscriptions, statements, todos)
+    nouns = (customers, payment_links, payment_methods, invoices, refunds, subscriptions, statements, todos)
     parts = (sessions, merchant, billing_defaults, *nouns)
     for part in parts:
         http.include_router(part.router, prefix="/api/v1")

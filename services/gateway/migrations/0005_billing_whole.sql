@@ -69,3 +69,18 @@ CREATE INDEX copy_invoice_of_subscription ON copy_invoice (subscription_id, id) 
 ALTER TABLE copy_payment
     ADD COLUMN surplus boolean GENERATED ALWAYS AS ((state->>'surplus')::boolean) STORED;
 CREATE INDEX copy_payment_surplus ON copy_payment (merchant_id, id) WHERE surplus;
+
+CREATE INDEX copy_payment_method_of_merchant ON copy_payment_method (merchant_id, id) WHERE NOT deleted;
+CREATE TRIGGER tell_inserted AFTER INSERT ON copy_payment_method
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_inserted('payment_method');
+CREATE TRIGGER tell_updated AFTER UPDATE ON copy_payment_method
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_updated('payment_method');
+
+-- What is for the merchant's members is none of the customer's business.
+ALTER TABLE copy_todo
+    DROP COLUMN audience,
+    ADD COLUMN audience text GENERATED ALWAYS AS (
+        CASE WHEN state->>'origin' = 'merchant' THEN 'members'
+             WHEN state->>'origin' <> 'own' OR (state->>'shared')::boolean THEN 'both' ELSE 'contacts' END) STORED,
+    ADD COLUMN contacts_may_see boolean GENERATED ALWAYS AS (state->>'origin' <> 'merchant') STORED;
+CREATE INDEX copy_todo_for_merchant ON copy_todo (merchant_id, id) WHERE NOT contacts_may_see;

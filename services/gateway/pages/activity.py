@@ -40,6 +40,11 @@ _HAPPENED: dict[str, tuple[str, str]] = {
     "billing.dispute.opened": (_("Payment of %(amount)s disputed"), "bad"),
     "billing.dispute.won": (_("Dispute over %(amount)s won"), "good"),
     "billing.dispute.lost": (_("Dispute over %(amount)s lost"), "bad"),
+    "billing.payment_method.added": (_("Payment method ending in %(last4)s added"), "good"),
+    "billing.payment_method.made_default": (_("Payment method ending in %(last4)s is charged from now on"), ""),
+    "billing.payment_method.stopped_working": (_("Payment method ending in %(last4)s does not work any more"), "bad"),
+    "billing.payment_method.expiring": (_("Card ending in %(last4)s expires soon"), "bad"),
+    "billing.payment_method.removed": (_("Payment method removed"), ""),
     "todos.todo.created": (_("To-do added: %(title)s"), ""),
     "todos.todo.assigned": (_("To-do assigned: %(title)s"), ""),
     "todos.todo.done": (_("To-do done: %(title)s"), "good"),
@@ -68,6 +73,9 @@ _BECAUSE: dict[str, str] = {
     "billing.refund.succeeded": _("because %(amount)s was given back"),
     "billing.refund.failed": _("because a refund failed"),
     "billing.dispute.opened": _("because a payment was disputed"),
+    "billing.payment_method.added": _("because a payment method was added"),
+    "billing.payment_method.stopped_working": _("because a payment method does not work any more"),
+    "billing.payment_method.expiring": _("because a card expires soon"),
     "todos.todo.assigned": _("because a to-do was assigned"),
 }
 
@@ -78,6 +86,12 @@ _TEMPLATES = {
     "refund": _("News of a refund"),
     "refund_failed": _("News of a failed refund"),
     "dispute_opened": _("News of a dispute"),
+    "card_expiring": _("Notice of a card that expires"),
+}
+_ASKED = {
+    "invoice": _("Pay %(number)s"),
+    "payment_method": _("Replace the card ending in %(label)s"),
+    "request": _("Request about %(label)s"),
 }
 _MONEY = ("amount", "total", "amount_due")
 
@@ -134,6 +148,8 @@ def _because(entry: Entry, reader: Reader) -> str:
             return reader.gettext("through the payment link")  # however they came by it: it may have been handed on
         case "public":
             return reader.gettext("through the link in the mail")
+        case "system" if entry.type.startswith("billing.payment_method.expiring."):
+            return ""
         case "system" if entry.type.startswith("billing."):
             return reader.gettext("reported by the payment provider")
         case "system" if entry.type.startswith("identity.invitation.expired."):
@@ -149,8 +165,11 @@ def _told(about: dict[str, Any], reader: Reader) -> _Told:
     currency = about.get("currency")
     if currency:
         told |= {name: reader.money(int(about[name]), currency) for name in _MONEY if about.get(name) is not None}
-    if about.get("origin") == "billing" and about.get("subject"):
-        told["title"] = reader.gettext("Pay %(number)s") % {"number": about["subject"]["label"]}
+    if subject := about.get("subject"):
+        told["title"] = reader.gettext(_ASKED.get(subject.get("kind", "invoice"), "%(label)s")) % {
+            "label": subject["label"],
+            "number": subject["label"],
+        }
     if "template" in about:
         told["template"] = reader.gettext(_TEMPLATES.get(about["template"], _("Mail")))
     return told
@@ -170,7 +189,11 @@ def _address(entry: Entry, name: str, viewer: Viewer) -> str:
     if viewer.is_member:
         if noun == "billing.invoice":
             return f"/console/invoices/{entry.subject_id}"
+        if noun == "billing.payment_method":
+            return f"/console/customers/{entry.customer_id}/payments"
         return f"/console/customers/{entry.customer_id}" if entry.customer_id else ""
     if noun == "billing.invoice":
         return f"/portal/payments/{entry.subject_id}"
+    if noun == "billing.payment_method":
+        return "/portal/payment-methods"
     return "/portal/todos" if noun == "todos.todo" else ""

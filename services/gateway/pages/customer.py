@@ -8,12 +8,14 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from contracts import identity, todos
+from contracts import billing, identity, todos
+from contracts.message import CustomerId, MerchantId, NotFound, TodoId
 from services.gateway import commands, readmodel
 from services.gateway.security import Session
 from services.gateway.security.doors import MemberSession
 
 from .activity import happenings, news
+from .brand import brand_of
 from .forms import Form
 from .language import gettext_noop as _
 from .page import Page, done
@@ -24,6 +26,7 @@ said = {
     "invited": _("The invitation is on its way."),
     "taken-back": _("The invitation has been taken back."),
     "todo-assigned": _("The to-do has been assigned."),
+    "todo-completed": _("The to-do is done."),
     "todo-cancelled": _("The to-do has been cancelled."),
 }
 
@@ -90,9 +93,9 @@ async def revoke(request: Request, session: MemberSession, customer_id: UUID, in
 # --- Payments -------------------------------------------------------------------------------------------------------
 
 
-@router.get("/console/customers/{customer_id:uuid}/payments")
-async def payments(request: Request, session: MemberSession, customer_id: UUID, after: str = "") -> Response:
-    """Invoices and payment links, the newest first, each with what became of its mail."""
+async def _payments(
+    request: Request, session: Session, customer_id: UUID, form: Form | None = None, after: str = ""
+) -> Response:
     db, viewer = request.app.state.runtime.db, session.viewer
     assert viewer is not None
     found = await readmodel.invoices(db, viewer, customer_id=customer_id, cursor=after or None)
@@ -100,7 +103,41 @@ async def payments(request: Request, session: MemberSession, customer_id: UUID, 
     links = {
         about: next((mail for mail in each if mail.template == "payment_link"), None) for about, each in mails.items()
     }
-    return await _tab(request, session, customer_id, "payments", invoices=found, mails=links)
+    methods = await readmodel.payment_methods(db, viewer, customer_id=customer_id)
+    return await _tab(
+        request, session, customer_id, "payments", form=form, invoices=found, mails=links, methods=methods.items
+    )
+
+
+@router.get("/console/customers/{customer_id:uuid}/payments")
+async def payments(request: Request, session: MemberSession, customer_id: UUID, after: str = "") -> Response:
+    """Invoices and payment links, the newest first, each with what became of its mail; and what is charged."""
+    return await _payments(request, session, customer_id, after=after)
+
+
+@router.post("/console/customers/{customer_id:uuid}/payment-methods")
+async def method_link(request: Request, session: MemberSession, customer_id: UUID) -> Response:
+    """The address of the provider's page on which this customer gives a payment method, to hand on."""
+    assert session.viewer is not None
+    customer = await readmodel.customer(request.app.state.runtime.db, session.viewer, customer_id)
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        path = f"/payment-method-given/{customer.merchant_id}"
+        order = billing.AddPaymentMethod(customer_id=CustomerId(customer_id), return_path=path)
+        started = await commands.send(request, order, id=form.command_id)
+        return page.render("payment_method_link.html", customer=customer, url=started.setup_url)
+    return await _payments(request, session, customer_id, form)
+
+
+@router.get("/payment-method-given/{merchant_id:uuid}")
+async def method_given(request: Request, merchant_id: UUID, added: str = "") -> Response:
+    """Where somebody without an account comes back to from the provider's page."""
+    brand = await brand_of(request, MerchantId(merchant_id))
+    if brand is None:
+        raise NotFound
+    page = await Page.of(request, None, merchant=brand)
+    return page.render("payment_method_given.html", added=bool(added))
 
 
 # --- To-dos ---------------------------------------------------------------------------------------------------------
@@ -130,6 +167,17 @@ async def assign(request: Request, session: MemberSession, customer_id: UUID) ->
         order = todos.CreateTodo.model_validate(typed(form) | {"customer_id": customer_id})
         await commands.send(request, order, id=form.command_id)
         return done(f"/console/customers/{customer_id}/todos", "todo-assigned")
+    return await _todos(request, session, customer_id, form)
+
+
+@router.post("/console/customers/{customer_id:uuid}/todos/{todo_id:uuid}/complete")
+async def complete(request: Request, session: MemberSession, customer_id: UUID, todo_id: UUID) -> Response:
+    """Say that what a customer asked of the merchant has been done."""
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        await commands.send(request, todos.UpdateTodo(todo_id=TodoId(todo_id), status="done"), id=form.command_id)
+        return done(f"/console/customers/{customer_id}/todos", "todo-completed")
     return await _todos(request, session, customer_id, form)
 
 

@@ -19,7 +19,7 @@ from contracts.identity import Customer
 from contracts.message import Address
 from contracts.todos import Todo
 
-from . import problems
+from . import cards, problems
 from .language import LANGUAGES, NOTHING, Reader, catalogue
 from .language import gettext_noop as _
 
@@ -88,6 +88,10 @@ def initials(name: str, most: int = 2) -> str:
 
 def todo_title(todo: Todo, reader: Reader) -> str:
     """A to-do's words. One that follows from a bill is worded here, in the reader's language."""
+    if todo.subject is not None and todo.subject.kind == "payment_method":
+        return reader.gettext("Replace the card ending in %(label)s") % {"label": todo.subject.label}
+    if todo.subject is not None and todo.subject.kind == "request":
+        return reader.gettext("Request about %(label)s") % {"label": todo.subject.label}
     if todo.origin == "billing" and todo.subject is not None:
         subject = todo.subject
         if subject.amount is not None and subject.currency is not None:
@@ -95,6 +99,13 @@ def todo_title(todo: Todo, reader: Reader) -> str:
             return reader.gettext("Pay %(number)s (%(amount)s)") % {"number": subject.label, "amount": amount}
         return reader.gettext("Pay %(number)s") % {"number": subject.label}
     return todo.title or NOTHING
+
+
+def todo_href(todo: Todo) -> str:
+    """Where a customer does what a billing to-do asks for; empty for the others."""
+    if todo.origin != "billing" or todo.subject is None:
+        return ""
+    return f"/portal/payments/{todo.subject.id}" if todo.subject.kind == "invoice" else "/portal/payment-methods"
 
 
 def device(user_agent: str) -> str:
@@ -137,14 +148,19 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "called": called,
     "decline": problems.decline,
     "device": device,
+    "digits": cards.digits,
     "initials": initials,
     "language_name": _language_name,
+    "method_name": cards.named,
+    "method_standing": cards.standing,
     "buyer": lambda invoice: (invoice.buyer.company or invoice.buyer.name) if invoice.buyer else NOTHING,
     "overdue": overdue,
     "role_name": lambda role, reader: reader.gettext(_ROLES.get(role, role)),
     "standing": standing,
     "tel": _tel,
+    "todo_href": todo_href,
     "todo_title": todo_title,
+    "valid_until": cards.valid_until,
 }
 
 

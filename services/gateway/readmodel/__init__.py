@@ -7,6 +7,7 @@ from .invoices import invoice, invoice_by_link, invoices, open_invoices, payment
 from .lists import Page, Reader
 from .mails import mails_about
 from .merchants import defaults, known, logo, merchant
+from .methods import payment_method, payment_methods
 from .returns import disputes, reconciliation, refund, refunds
 from .subscriptions import invoices_of, past_due, subscription, subscription_by_link, subscriptions
 from .timeline import Entry, timeline
@@ -39,6 +40,8 @@ __all__ = [
     "note",
     "open_invoices",
     "past_due",
+    "payment_method",
+    "payment_methods",
     "payments",
     "portal_home",
     "reconciliation",

@@ -62,6 +62,7 @@ _TOLD = (
     "origin",
     "subject",
     "invoice_id",
+    "last4",
 )
 _CONTACTS_MAY_NOT = frozenset({"identity.invitation", "notifications.mail", "billing.dispute"})
 
@@ -75,7 +76,8 @@ def _line(event: EventEnvelope) -> tuple[Any, ...] | None:
         return None
     kind, _, actor = event.actor.partition(":")
     private = noun == "todos.todo" and state.get("origin") == "own" and not state.get("shared")
-    internal = noun in _CONTACTS_MAY_NOT or state.get("status") == "draft"
+    for_members = noun == "todos.todo" and state.get("origin") == "merchant"
+    internal = noun in _CONTACTS_MAY_NOT or for_members or state.get("status") == "draft"
     return (
         event.id,
         event.merchantid,

@@ -63,6 +63,8 @@ class ConsoleHome:
     overdue: tuple[Outstanding, ...]
     days: tuple[DayIncome, ...]
     failing: tuple[Invoice, ...]
+    todos: tuple[Todo, ...]
+    """What is for the merchant's members to do, the oldest first."""
     lately: tuple[Entry, ...]
     surplus: tuple[Payment, ...]
     """Payments that arrived for settled invoices and are to be given back, the oldest first."""
@@ -100,7 +102,7 @@ async def portal_home(db: Reader, viewer: Viewer, *, today: date, news: Collecti
         UNION ALL
         SELECT 'todo', state::text FROM (
             SELECT state FROM copy_todo
-            WHERE customer_id = $2 AND merchant_id = $1 AND status = 'open' AND NOT deleted
+            WHERE customer_id = $2 AND merchant_id = $1 AND status = 'open' AND contacts_may_see AND NOT deleted
             ORDER BY due_on NULLS LAST, id LIMIT $3) AS t
         """,
         viewer.merchant_id,
@@ -151,6 +153,10 @@ async def console_home(
         UNION ALL
         SELECT 'books', state::text FROM copy_reconciliation WHERE id = $1 AND merchant_id = $1 AND NOT deleted
         UNION ALL
+        SELECT 'todo', state::text FROM (
+            SELECT state FROM copy_todo
+            WHERE merchant_id = $1 AND NOT contacts_may_see AND status = 'open' AND NOT deleted ORDER BY id LIMIT $3) AS t
+        UNION ALL
         SELECT 'customers', count(*)::text FROM (
             SELECT FROM copy_customer WHERE merchant_id = $1 AND NOT deleted AND NOT archived LIMIT 1000) AS c
         """,
@@ -171,6 +177,7 @@ async def console_home(
         overdue=tuple(sorted((_outstanding(each) for each in values["overdue"]), key=lambda each: each.money.currency)),
         days=tuple(each for each in days if (today - each.day).days < 30),
         failing=tuple(Invoice.model_validate_json(each) for each in values["failing"]),
+        todos=tuple(Todo.model_validate_json(each) for each in values["todo"]),
         lately=lately.items,
         surplus=tuple(Payment.model_validate_json(each) for each in values["surplus"]),
         disputes=tuple(Dispute.model_validate_json(each) for each in values["dispute"]),

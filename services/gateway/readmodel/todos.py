@@ -23,7 +23,7 @@ async def todo(db: Reader, viewer: Viewer, todo_id: UUID) -> Todo:
         """
         SELECT state FROM copy_todo
         WHERE id = $1 AND merchant_id = $2 AND NOT deleted
-          AND CASE WHEN $3::uuid IS NULL THEN members_may_see ELSE customer_id = $3 END
+          AND CASE WHEN $3::uuid IS NULL THEN members_may_see ELSE customer_id = $3 AND contacts_may_see END
         """,
         todo_id,
         viewer.merchant_id,
@@ -45,7 +45,7 @@ async def todos(
 ) -> Page[Todo]:
     """To-dos, newest first: a contact's customer's, or those of the merchant's customers that members may see."""
     before = from_cursor(cursor, "todos", UUID) or [LAST]
-    scope = "members_may_see AND $6::uuid IS NULL" if viewer.is_member else "customer_id = $6"
+    scope = "members_may_see AND $6::uuid IS NULL" if viewer.is_member else "customer_id = $6 AND contacts_may_see"
     wanted = "AND status = $5" if status else "AND $5::text IS NULL"
     rows = await db.fetch(
         f"""

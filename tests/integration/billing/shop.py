@@ -332,7 +332,7 @@ async def premises(database: str, port: int, sandbox_url: str | None) -> AsyncIt
 async def opened(place: Premises) -> Shop:
     """A shop with empty books, at this moment."""
     tables = (
-        "invoice, payment, subscription, payment_method, refund, dispute, counter, stripe_customer, stripe_event, "
+        "invoice, payment, subscription, payment_method, setup, refund, dispute, counter, stripe_customer, stripe_event, "
         "stripe_cursor, billing_defaults, reconciliation, copy_merchant, copy_customer, outbox, command_reply"
     )
     await place.h.db.execute(f"TRUNCATE {tables} CASCADE")

@@ -20,6 +20,7 @@ from contracts.billing import (
     InvoicePdf,
     NoReceiptYet,
     PayLinkUrl,
+    PaymentMethodAdded,
     ReceiptPdf,
     RefundSucceeded,
     StartInvoicePayment,
@@ -49,7 +50,7 @@ from contracts.message import (
 from contracts.todos import CreateTodo, TodoCreated, UpdateTodo
 from services.gateway.security import Room
 from tests.builders import refund
-from tests.integration.gateway.world import PASSWORD, START, Asked, World, invoice, subscription, todo
+from tests.integration.gateway.world import PASSWORD, START, Asked, World, invoice, payment_method, subscription, todo
 
 LINK = {
     "kind": "one_time",
@@ -481,6 +482,12 @@ EVERYBODYS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("GET", "/statements?from=2026-01-01&to=2026-03-31&customer_id={customer}", None),
     ("GET", "/statements/statement.pdf?from=2026-01-01&to=2026-03-31&customer_id={customer}", None),
     ("GET", "/statements/statement.csv?from=2026-01-01&to=2026-03-31&customer_id={customer}", None),
+    ("GET", "/payment-methods/{method}", None),
+    ("PATCH", "/payment-methods/{method}", {"exp_year": 2040}),
+    ("PATCH", "/payment-methods/{method}", {"default": True}),
+    ("POST", "/payment-methods/{method}/default", None),
+    ("DELETE", "/payment-methods/{method}", None),
+    ("POST", "/payment-methods", {"customer_id": "{customer}"}),
     ("GET", "/todos/{todo}", None),
     ("PATCH", "/todos/{todo}", {"status": "done"}),
     ("DELETE", "/todos/{todo}", None),
@@ -513,12 +520,21 @@ async def test_foreign_ids_are_not_found_and_nothing_is_asked(world: World) -> N
         await world.hear(InvoiceOpened(state=bill))
         await world.hear(SubscriptionAccepted(state=agreed))
         await world.hear(TodoCreated(state=thing))
+        card = payment_method(customer)
+        await world.hear(PaymentMethodAdded(state=card))
         back = refund(bill, 100)
         await world.hear(RefundSucceeded(state=back, invoice=bill))
-        found = {"customer": customer, "invoice": bill, "todo": thing, "subscription": agreed, "refund": back}
+        found = {
+            "customer": customer,
+            "invoice": bill,
+            "todo": thing,
+            "subscription": agreed,
+            "refund": back,
+            "method": card,
+        }
         return {name: str(each.id) for name, each in found.items()}
 
-    nobodys = dict.fromkeys(("customer", "invoice", "todo", "subscription", "refund"), str(new_id()))
+    nobodys = dict.fromkeys(("customer", "invoice", "todo", "subscription", "refund", "method"), str(new_id()))
     async with world.client(await world.sign_in(await world.member(merchant))) as member:
         assert await _operations(world, member, every, await ids(stranger)) == {404}
         assert await _operations(world, member, every, nobodys) == {404}
@@ -563,6 +579,9 @@ GET /api/v1/invoices/{invoice_id}/credit-notes/{refund_id}.pdf ·
 POST /api/v1/invoices/{invoice_id}/void · POST /api/v1/invoices/{invoice_id}/give-up ·
 GET /api/v1/invoices/{invoice_id}/invoice.pdf · GET /api/v1/invoices/{invoice_id}/receipt.pdf ·
 GET /api/v1/statements · GET /api/v1/statements/statement.pdf · GET /api/v1/statements/statement.csv ·
+GET /api/v1/payment-methods · POST /api/v1/payment-methods · GET /api/v1/payment-methods/{payment_method_id} ·
+PATCH /api/v1/payment-methods/{payment_method_id} · DELETE /api/v1/payment-methods/{payment_method_id} ·
+POST /api/v1/payment-methods/{payment_method_id}/default ·
 GET /api/v1/todos · POST /api/v1/todos · GET /api/v1/todos/{todo_id} · PATCH /api/v1/todos/{todo_id} ·
 DELETE /api/v1/todos/{todo_id} · GET /api/v1/merchant · PATCH /api/v1/merchant · PUT /api/v1/merchant/logo ·
 DELETE /api/v1/merchant/logo · GET /api/v1/changes · GET /api/v1/subscriptions ·

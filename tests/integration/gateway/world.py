@@ -16,7 +16,7 @@ from chassis.ids import new_id
 from chassis.rpc import RpcClient
 from chassis.service import Asgi
 from chassis.testing import Harness, envelope_of
-from contracts.billing import Interval, Invoice, LineItem, PayLink, Payment, PlannedCharge, Subscription
+from contracts.billing import Interval, Invoice, LineItem, PayLink, Payment, PaymentMethod, PlannedCharge, Subscription
 from contracts.identity import (
     Account,
     Contact,
@@ -255,6 +255,24 @@ def subscription(customer: Customer, status: Any = "active", **values: Any) -> S
         "accepted_at": None if status == "pending" else START,
     }
     return Subscription(**{**given, **values})
+
+
+def payment_method(customer: Customer, **values: Any) -> PaymentMethod:
+    """A default visa that works; `values` beat everything."""
+    given: dict[str, Any] = {
+        "id": new_id(),
+        "merchant_id": customer.merchant_id,
+        "customer_id": CustomerId(customer.id),
+        "kind": "card",
+        "brand": "visa",
+        "last4": "4242",
+        "exp_month": 12,
+        "exp_year": 2034,
+        "is_default": True,
+        "billing_name": "Ada Lovelace",
+        "added_at": START,
+    }
+    return PaymentMethod(**{**given, **values})
 
 
 def todo(customer: Customer, origin: Any = "own", title: str = "Water the plants", **values: Any) -> Todo:

@@ -5,8 +5,14 @@ import asyncio
 import pytest
 
 from chassis.testing import envelope_of
-from contracts.billing import DisputeOpened, LinkEmailRequested, RefundFailed, RefundSucceeded
-from contracts.identity import CustomerChanged, InvitationSent, MemberAdded
+from contracts.billing import (
+    DisputeOpened,
+    LinkEmailRequested,
+    PaymentMethodExpiring,
+    RefundFailed,
+    RefundSucceeded,
+)
+from contracts.identity import ContactJoined, CustomerChanged, InvitationSent, MemberAdded
 from contracts.notifications import Mail
 from services.notifications.store import every_mail
 from tests import builders
@@ -155,4 +161,24 @@ async def test_a_refund_is_told_to_the_customer_and_its_failure_to_those_who_may
     assert {(mail["subject_kind"], mail["invoice_id"]) for mail in await office.mails()} == {
         ("refund", paid.id),
         ("dispute", paid.id),
+    }
+
+
+async def test_a_card_that_expires_soon_is_told_to_those_who_look_after_the_money(office: Office) -> None:
+    await office.is_known()
+    people = [
+        builders.contact(office.customer, builders.person(), role=role, email=f"{role}@okafor.example")
+        for role in ("owner", "billing", "member")
+    ]
+    for each in people:
+        await office.h.deliver(ContactJoined(state=each))
+    card = builders.payment_method(office.customer)
+    await office.h.deliver(PaymentMethodExpiring(state=card))
+    assert sorted(await queued(office)) == [
+        ("card_expiring", "billing@okafor.example"),
+        ("card_expiring", "owner@okafor.example"),
+    ]
+    mails = await office.mails()
+    assert {(mail["subject_kind"], mail["subject_id"], mail["invoice_id"]) for mail in mails} == {
+        ("payment_method", card.id, None)
     }

@@ -69,7 +69,7 @@ class World:
             case _:
                 bill = invoice(self.merchant, self.customer)
                 await self.h.deliver(InvoiceOpened(state=bill), sequence=2)
-                row = await self.h.db.fetchrow("SELECT id FROM todo WHERE invoice_id = $1", bill.id)
+                row = await self.h.db.fetchrow("SELECT id FROM todo WHERE subject_id = $1", bill.id)
                 assert row is not None
                 envelope = next(each for each in await self.h.outbox() if each.subject == str(row["id"]))
                 made = Todo.model_validate(envelope.data["state"])

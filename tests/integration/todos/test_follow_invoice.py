@@ -70,7 +70,7 @@ async def tell(h: Harness, events: Story, order: Any = None) -> Todo | None:
 
 async def todo_of(h: Harness, invoice: Invoice) -> Todo | None:
     """The invoice's one to-do, as last announced, which must be what the row says."""
-    rows = await h.db.fetch("SELECT id, sequence, status FROM todo WHERE invoice_id = $1", invoice.id)
+    rows = await h.db.fetch("SELECT id, sequence, status FROM todo WHERE subject_id = $1", invoice.id)
     assert len(rows) <= 1
     said = [each for each in await h.outbox() if rows and each.subject == str(rows[0]["id"])]
     if not rows:

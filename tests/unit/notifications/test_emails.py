@@ -38,7 +38,14 @@ FAILED = builders.refund(INVOICE, 5_000, status="failed", failure="expired_or_ca
 DISPUTE = builders.dispute(INVOICE, evidence_due_at=AT)
 PAYMENT = builders.payment(INVOICE, at=AT, method="visa", receipt_number="REC-7")
 
+CARD = builders.payment_method(CUSTOMER, exp_month=12, exp_year=2026)
+
 VALUES: dict[str, dict[str, object]] = {
+    "card_expiring": {
+        "payment_method": CARD,
+        "last_month": date(2026, 12, 1),
+        "url": "https://p.example/portal/payment-methods",
+    },
     "invitation": {"invitation": INVITATION, "asked_for": False, "url": "https://p.example/invitations/a?b=1&c=2"},
     "payment_link": {"invoice": INVOICE, "url": "https://p.example/pay/abc"},
     "refund": {"invoice": INVOICE, "refund": REFUND, "has_portal": True, "url": "https://p.example/portal"},
@@ -126,6 +133,16 @@ def test_the_payment_link_says_what_to_pay_by_when_and_that_one_can_sign_up() ->
     assert "https://p.example/pay/abc" in Page(words.html).links()
 
 
+def test_the_notice_says_which_card_expires_when_and_where_to_look_after_it() -> None:
+    words = render("card_expiring")
+    assert words.subject == "Nordlicht GmbH: your card Visa •••• 4242 expires soon"
+    for text in (" ".join(words.text.split()), Page(words.html).text):
+        assert "you pay Nordlicht GmbH with is valid until the end of December 2026." in text
+        assert re.search("Card:? Visa •••• 4242 Valid until the end of:? December 2026", text)
+    assert "https://p.example/portal/payment-methods" in Page(words.html).links()
+    assert "bis Ende Dezember 2026" in render("card_expiring", "de").text
+
+
 def test_only_ten_lines_are_listed_and_the_rest_counted() -> None:
     line = LineItem(description="Visit", quantity=Decimal("2.5"), unit_amount=1, amount=1)
     words = render("payment_link", invoice=INVOICE.model_copy(update={"lines": (line,) * 12}))
@@ -198,6 +215,7 @@ def test_merchant_text_never_becomes_html_or_template(template: str) -> None:
     hostile: dict[str, dict[str, object]] = {
         "invitation": {"invitation": INVITATION.model_copy(update={"invited_by": HOSTILE})},
         "payment_link": {"invoice": invoice},
+        "card_expiring": {"payment_method": CARD.model_copy(update={"brand": HOSTILE, "last4": HOSTILE})},
         "receipt": {"invoice": invoice, "payment": PAYMENT.model_copy(update={"method": HOSTILE, "receipt_number": HOSTILE})},
         "refund": {"invoice": invoice, "refund": REFUND.model_copy(update={"reason": HOSTILE})},
         "refund_failed": {"invoice": invoice, "refund": FAILED.model_copy(update={"failure": HOSTILE})},

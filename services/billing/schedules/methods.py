@@ -1,0 +1,79 @@
+"""What time brings about for payment methods: a look at what no webhook told of, pages that ended, cards' last days."""
+
+import logging
+from datetime import date, timedelta
+
+from chassis.service import Runtime
+from services.billing.domain.methods import EXPIRING, Wallet
+from services.billing.store import methods, setups, stripe_customers, wallets
+from services.billing.store.setups import Setup
+from services.billing.store.stripe_customers import Owner
+from services.billing.stripe_gateway import SetupPage, StripeError, StripeGateway, StripeRefusedError
+
+log = logging.getLogger("portal.billing.schedules")
+
+_LET_BE = timedelta(seconds=30)
+"""A younger setup is still in the hands of its command."""
+_GIVE_UP_LOOKING = timedelta(minutes=10)
+"""A page that Stripe does not list so long after it was asked for was never made."""
+_LOOK_EVERY = timedelta(days=1)
+"""A change at Stripe of which every webhook was lost is found so late at the latest."""
+_PAGE = 100
+_MOST_AT_ONCE = 1000
+
+
+async def look_at_methods(runtime: Runtime, *, stripe: StripeGateway) -> None:
+    """Find payment methods that no webhook told of, and pages to add one that have ended; act on cards' last days."""
+    for merchant_id, method_id in await methods.to_act_on(runtime.db, *_days(runtime), _MOST_AT_ONCE):
+        async with runtime.db.transaction(runtime.system_cause(merchant_id)) as tx:
+            await wallets.act_on_expiry(tx, merchant_id, method_id)
+    try:
+        for setup in await setups.not_ended(runtime.db, runtime.clock.now() - _LET_BE, _PAGE):
+            await _ask_about_setup(runtime, stripe, setup)
+        for owner in await stripe_customers.to_look_at(runtime.db, runtime.clock.now() - _LOOK_EVERY, _PAGE):
+            await _look_at(runtime, stripe, owner)
+    except StripeError as away:
+        log.warning("Stripe cannot be asked about methods now; the next look will.", extra={"reason": str(away)})
+
+
+def _days(runtime: Runtime) -> tuple[date, date]:
+    today = runtime.clock.now().date()
+    return today, today + EXPIRING
+
+
+async def _ask_about_setup(runtime: Runtime, stripe: StripeGateway, setup: Setup) -> None:
+    age = runtime.clock.now() - setup.created_at
+    try:
+        if setup.session_id is not None:
+            page: SetupPage | None = await stripe.setup_page(setup.session_id, setup.account)
+        else:
+            page = await stripe.find_setup(str(setup.request["customer"]), setup.id, setup.account)
+    except StripeRefusedError:
+        log.exception("Stripe does not know a setup.", extra={"setup": str(setup.id)})
+        page, age = None, _GIVE_UP_LOOKING
+    if page is None and age < _GIVE_UP_LOOKING:
+        return
+    if page is not None and page.status == "open":
+        return
+    complete = page is not None and page.status == "complete"
+    async with runtime.db.transaction(runtime.system_cause(setup.merchant_id)) as tx:
+        await setups.end_setup(tx, setup.id, "done" if complete else "ended")
+        if complete:
+            await stripe_customers.ask_for_look(tx, setup.merchant_id, setup.customer_id, setup.account)
+
+
+async def _look_at(runtime: Runtime, stripe: StripeGateway, owner: Owner) -> None:
+    look = await stripe_customers.next_look(runtime.db, owner)
+    wallet: Wallet | None = None
+    try:
+        wallet = await stripe.wallet(owner.stripe_id, owner.account)
+    except StripeRefusedError:
+        # Not taken for an empty wallet: another key or account would take everybody's cards away.
+        log.exception("Stripe does not know a customer.", extra={"customer": str(owner.customer_id)})
+    async with runtime.db.transaction(runtime.system_cause(owner.merchant_id)) as tx:
+        if wallet is None:
+            await stripe_customers.keep_look(tx, owner, look)
+            return
+        default = await wallets.mirror(tx, owner, wallet, look)
+    if default is not None and default != wallet.default:
+        await stripe.set_default(owner.stripe_id, default, owner.account)

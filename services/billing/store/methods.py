@@ -1,0 +1,189 @@
+"""The SQL of payment methods: what customers pay with, as we mirror it from Stripe."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from chassis.database import Database, Row, Tx
+from chassis.republish import CurrentRow
+from contracts.billing import PaymentMethod, Subscription
+from contracts.message import CustomerId, MerchantId, PaymentMethodId, SubscriptionId
+from services.billing.store.copies import Reader
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A payment method and what only billing knows of it; `account` None is the platform's own."""
+
+    method: PaymentMethod
+    account: str | None
+    stripe_id: str
+    fingerprint: str | None = None
+    expires_on: date | None = None
+    expiry_told: date | None = None
+
+    @property
+    def id(self) -> PaymentMethodId:
+        """Its id with us."""
+        return PaymentMethodId(self.method.id)
+
+
+@dataclass(frozen=True)
+class Use:
+    """A subscription that is running or paused, and the method that it names; None: the customer's default one."""
+
+    subscription_id: SubscriptionId
+    method_id: PaymentMethodId | None
+
+
+_ALL = "state, account, stripe_id, fingerprint, expires_on, expiry_told"
+
+
+def _kept(row: Row) -> Kept:
+    return Kept(
+        PaymentMethod.model_validate_json(row["state"]),
+        row["account"] or None,
+        row["stripe_id"],
+        row["fingerprint"],
+        row["expires_on"],
+        row["expiry_told"],
+    )
+
+
+async def find_method(db: Reader, merchant_id: MerchantId, method_id: PaymentMethodId) -> Kept | None:
+    """A merchant's customer's payment method, a removed one too."""
+    row = await db.fetchrow(
+        f"SELECT {_ALL} FROM payment_method WHERE merchant_id = $1 AND id = $2",  # noqa: S608 - a constant
+        merchant_id,
+        method_id,
+    )
+    return None if row is None else _kept(row)
+
+
+async def default_method(db: Reader, merchant_id: MerchantId, customer_id: CustomerId) -> Kept | None:
+    """What a customer is charged with unless something else is said."""
+    row = await db.fetchrow(
+        f"SELECT {_ALL} FROM payment_method WHERE merchant_id = $1 AND customer_id = $2 AND is_default AND NOT removed",  # noqa: S608 - a constant
+        merchant_id,
+        customer_id,
+    )
+    return None if row is None else _kept(row)
+
+
+async def methods_of(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> list[Kept]:
+    """A customer's payment methods, the oldest first. Whoever changes them holds the lock of the customer's row."""
+    rows = await tx.fetch(
+        f"SELECT {_ALL} FROM payment_method WHERE merchant_id = $1 AND customer_id = $2 AND NOT removed ORDER BY id",  # noqa: S608 - a constant
+        merchant_id,
+        customer_id,
+    )
+    return [_kept(row) for row in rows]
+
+
+async def lock_owner(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> None:
+    """Wait for whoever is changing the customer's payment methods; they are ours until the transaction ends."""
+    await tx.execute(
+        "SELECT FROM stripe_customer WHERE merchant_id = $1 AND customer_id = $2 ORDER BY account FOR UPDATE",
+        merchant_id,
+        customer_id,
+    )
+
+
+async def save_method(tx: Tx, kept: Kept) -> int:
+    """Write a method as it is now, a new one too. Returns its new sequence: announce with it, once."""
+    method = kept.method
+    sequence: int = await tx.fetchval(
+        """
+        INSERT INTO payment_method (id, merchant_id, customer_id, sequence, account, stripe_id, is_default, working, removed,
+                                    fingerprint, expires_on, expiry_told, state, created_at)
+        VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        ON CONFLICT (id) DO UPDATE
+        SET sequence = payment_method.sequence + 1, stripe_id = excluded.stripe_id, is_default = excluded.is_default,
+            working = excluded.working, removed = excluded.removed, fingerprint = excluded.fingerprint,
+            expires_on = excluded.expires_on, expiry_told = excluded.expiry_told, state = excluded.state
+        RETURNING sequence
+        """,
+        method.id,
+        method.merchant_id,
+        method.customer_id,
+        kept.account or "",
+        kept.stripe_id,
+        method.is_default,
+        method.working,
+        method.deleted,
+        kept.fingerprint,
+        kept.expires_on,
+        kept.expiry_told,
+        method.model_dump_json(),
+        method.added_at,
+    )
+    return sequence
+
+
+async def uses_of(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> list[Use]:
+    """The customer's subscriptions that are running or paused, with what they charge."""
+    rows = await tx.fetch(
+        """
+        SELECT id, payment_method_id FROM subscription
+        WHERE merchant_id = $1 AND customer_id = $2 AND status IN ('active', 'paused') ORDER BY id
+        """,
+        merchant_id,
+        customer_id,
+    )
+    return [Use(SubscriptionId(row["id"]), row["payment_method_id"]) for row in rows]
+
+
+async def to_act_on(db: Database, today: date, soon: date, limit: int) -> list[tuple[MerchantId, PaymentMethodId]]:
+    """Methods of every merchant whose last day is over but that count as working, or is by `soon` without a word of it."""
+    rows = await db.fetch(
+        """
+        SELECT merchant_id, id FROM payment_method
+        WHERE NOT removed AND expires_on <= $2
+          AND CASE WHEN expires_on < $1 THEN working ELSE expiry_told IS DISTINCT FROM expires_on END
+        ORDER BY expires_on LIMIT $3
+        """,
+        today,
+        soon,
+        limit,
+    )
+    return [(row["merchant_id"], row["id"]) for row in rows]
+
+
+async def move_uses(
+    tx: Tx, merchant_id: MerchantId, method_id: PaymentMethodId, replacement_id: PaymentMethodId | None
+) -> list[tuple[Subscription, int]]:
+    """Have the subscriptions that name one method name another; None: the customer's default.
+
+    Returns each with its new sequence: announce with it, once.
+    """
+    rows = await tx.fetch(
+        """
+        UPDATE subscription
+        SET payment_method_id = $3, state = jsonb_set(state, '{payment_method_id}', coalesce(to_jsonb($3::uuid), 'null')),
+            sequence = sequence + 1
+        WHERE merchant_id = $1 AND payment_method_id = $2
+        RETURNING state, sequence
+        """,
+        merchant_id,
+        method_id,
+        replacement_id,
+    )
+    return [(Subscription.model_validate_json(row["state"]), row["sequence"]) for row in rows]
+
+
+async def every_payment_method(db: Database) -> AsyncIterator[CurrentRow]:
+    """Every merchant's payment methods with their present sequence, tombstones too, for Republish."""
+    after: UUID | None = None
+    while True:
+        rows = await db.fetch(
+            """
+            SELECT id, state, sequence FROM payment_method WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT 500
+            """,
+            after,
+        )
+        for row in rows:
+            yield CurrentRow(PaymentMethod.model_validate_json(row["state"]), row["sequence"])
+        if not rows:
+            return
+        after = rows[-1]["id"]
