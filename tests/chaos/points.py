@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from chassis.service import Service
 from chassis.topology import answered_requests
-from contracts.message import NOUNS, REQUESTS, SERVICES, fact_queue, follower_queue
+from contracts.message import EVENTS, NOUNS, REQUESTS, SERVICES, fact_queue, follower_queue
 
 ARMED = "armed"
 """The file, in the folder of marks, that names points as $PORTAL_TEST_KILL_AT does; may change while a process runs."""
@@ -140,10 +140,11 @@ def wired(service: Service) -> set[str]:
 UNSEEN = {
     "billing.subscription": "No page makes one yet.",
     "billing.refund": "No page makes one yet.",
+    "billing.defaults": "No page changes them yet.",
     "billing.dispute": "The load's customers do not dispute.",
     "billing.reconciliation": "Announced by a schedule that no run lasts long enough for.",
 }
-"""Nouns of which no run makes one, each with the reason: their followers have nothing to die at."""
+"""Nouns of which no run makes one, each with the reason: their followers and facts have nothing to die at."""
 
 _SETTINGS = {
     "PORTAL_DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
@@ -169,6 +170,7 @@ def all_wired() -> set[str]:
 def expected(among: set[str]) -> set[str]:
     """Those of them that a run must die at."""
     idle = {follower_queue(each, NOUNS[noun]) for noun in UNSEEN.keys() & NOUNS.keys() for each in SERVICES}
+    idle |= {fact_queue(each, event) for event in EVENTS.values() if event.of().noun in UNSEEN for each in SERVICES}
     return {point for point in among if point.split(":", 2)[2].partition("#")[0] not in idle}
 
 
