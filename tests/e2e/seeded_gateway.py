@@ -38,9 +38,11 @@ from contracts.billing import (
     BeingPaid,
     CurrencyStatement,
     Decline,
+    Difference,
     Invoice,
     LineItem,
     PayLink,
+    Reconciliation,
     Statement,
     StatementEntry,
     TaxLine,
@@ -150,6 +152,7 @@ class Seed:
         for past in range(1, 28, 3):
             at = make.NOW - timedelta(days=past, hours=1)
             self.tell_as(make.payment(paid, at, amount=(past * 7919) % 90_000 + 4_000), "succeeded", at=at)
+        self._returns(invoices["refunded"], by_ada)
         self._todos(invoices["open"], paid, by_sam, by_ada)
         self._customers(by_ada)
         return invoices["open"]
@@ -179,6 +182,9 @@ class Seed:
             "paying": make.invoice(of, 25_000, token="paying" * 7, number="INV-102", due_on=make.due(0), **unwanted),
             "failed_mail": make.invoice(of, 99_900, number="INV-103", currency="JPY", due_on=make.due(30)),
             "paid": make.paid(make.invoice(of, 32_000, token="paid" * 10, number="INV-97")),
+            "refunded": make.paid(make.invoice(of, 21_000, token="refunded" * 5, number="INV-95")).model_copy(
+                update={"amount_refunded": 6_000, "amount_disputed": 9_000}
+            ),
             "void": make.invoice(of, 7_000, token="void" * 10, number="INV-96", status="void", **gone),
             "given_up": make.invoice(of, 8_000, number="INV-90", status="uncollectible", **gone),
             "draft": make.invoice(of, 5_000, number=None, status="draft", link=None, opened_at=None),
@@ -198,6 +204,33 @@ class Seed:
             made[name] = one.model_copy(update={"link": link, "due_on": make.due(40)})
         self.made = made
         return made
+
+    def _returns(self, of: Invoice, by_ada: str) -> None:
+        """Refunds in every state, a dispute, money to give back, and books that differ."""
+        reason = LONG if self.long else "One day was not needed."
+        refunds = [
+            make.refund(of, 5_000, reason=reason),
+            make.refund(of, 1_200, status="failed", failure="expired_or_canceled_card", credit_note_number="CN-4"),
+            make.refund(of, 900, status="unknown", credit_note_number=None, issued_at=None, settled_at=None),
+            make.refund(of, 100, begun_at_stripe=True, by=None, reason=None, credit_note_number="CN-5"),
+        ]
+        for refund, how in zip(refunds, ("succeeded", "failed", "changed", "succeeded"), strict=True):
+            self.tell_as(refund, how, actor=by_ada)
+        self.tell_as(make.payment(of, id=of.receipts[0].payment_id, amount_refunded=6_000), "changed")
+        self.tell_as(make.payment(of, amount=7_500, surplus=True), "changed")
+        self.tell_as(make.dispute(of, amount=9_000), "opened")
+        differences = (
+            Difference(
+                code="not_in_our_books", what="payment", stripe_id="pi_3QxAbCdEfGhIjKl", amount=700, currency="EUR"
+            ),
+            Difference(code="not_at_stripe", what="refund", stripe_id="re_3QxAbCdEfGhIjKl", amount=120, currency="EUR"),
+        )
+        id_ = self.merchant.id
+        self.tell(
+            Reconciliation(
+                id=id_, merchant_id=id_, finished_at=make.NOW, compared=128, found=2, differences=differences
+            )
+        )
 
     def _todos(self, invoice: Invoice, paid: Invoice, by_sam: str, by_ada: str) -> None:
         of = self.customer
@@ -312,11 +345,12 @@ def pages_of(seed: Seed, *, full: bool) -> dict[str, list[str]]:
     ]
     if not full:
         return {"contact": contact, "member": member}
-    shown = ("open", "overdue", "paying", "paid", "void", "declined", "in_parts")
+    shown = ("open", "overdue", "paying", "paid", "refunded", "void", "declined", "in_parts")
     contact += [f"/portal/payments/{seed.made[name].id}" for name in shown]
     contact += [f"/portal/payments/{seed.made['open'].id}?paid=confirming", f"/portal/todos/{seed.own.id}"]
     member += [f"/console/invoices/{invoice.id}" for invoice in seed.made.values()]
     member += [f"/console/invoices/{seed.made['open'].id}/{page}" for page in ("link", "replacements/new")]
+    member += [f"/console/invoices/{seed.made[name].id}/refunds/new" for name in ("refunded", "open")]
     member += [f"/console/customers/{each.id}" for each in (seed.invited, seed.fresh)]
     member += [f"/console/customers/{seed.fresh.id}/{tab}" for tab in ("payments", "todos", "activity")]
     return {"visitor": VISITOR, "contact": contact, "member": member}

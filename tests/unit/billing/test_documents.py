@@ -19,11 +19,12 @@ from babel.messages.pofile import read_po
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, PdfObject
 
-from contracts.billing import Invoice, LineItem, Party, Receipt, TaxLine
+from contracts.billing import Invoice, LineItem, Party, Receipt, Refund, TaxLine
 from contracts.identity import Logo, Merchant
-from contracts.message import Address, CustomerId, MerchantId, PaymentId
+from contracts.message import Address, CustomerId, InvoiceId, MerchantId, PaymentId
 from services.billing import documents
 from services.billing.documents import invoice_pdf, receipt_pdf
+from services.billing.documents.credit_note import credit_note_pdf
 
 MERCHANT_ID = MerchantId(UUID(int=1))
 OPENED = datetime(2026, 11, 22, 23, 30, tzinfo=UTC)  # the 23rd in Berlin
@@ -133,6 +134,54 @@ def test_a_receipt_has_its_own_number_and_says_how_was_paid() -> None:
         "Amount due €286.00",
     ):
         assert expected in text
+
+
+REFUND = Refund(
+    id=UUID(int=9),
+    merchant_id=MERCHANT_ID,
+    customer_id=CustomerId(UUID(int=3)),
+    invoice_id=InvoiceId(UUID(int=2)),
+    payment_id=PaymentId(UUID(int=5)),
+    status="succeeded",
+    amount=1190,
+    credited=1190,
+    currency="EUR",
+    reason="One hedge was already cut.",
+    credit_note_number="CN-3",
+    tax_lines=(TaxLine(rate=Decimal(19), base=1000, amount=190),),
+    created_at=OPENED,
+    issued_at=OPENED,
+)
+
+
+def test_a_credit_note_names_the_invoice_that_it_corrects_and_the_tax_that_it_takes_back() -> None:
+    [text] = pages(credit_note_pdf(invoice(), REFUND, MERCHANT, LOGO, "en"))
+    for expected in (
+        "Credit note number CN-3",
+        "Issue date November 23, 2026",
+        "For invoice INV-102",
+        "DE123456789",
+        "GB999999973",
+        "Refund for invoice INV-102 19% €10.00",
+        "Tax 19% on €10.00 €1.90",
+        "Amount credited €11.90",
+        "One hedge was already cut.",
+    ):
+        assert expected in text, text
+
+
+def test_a_credit_note_whose_refund_came_back_says_so() -> None:
+    [text] = pages(credit_note_pdf(invoice(), REFUND.model_copy(update={"status": "failed"}), MERCHANT, None, "de"))
+    assert "Status Storniert" in text
+    assert "Es wurde nichts ausgezahlt." in text
+    arabic = credit_note_pdf(invoice(), REFUND, MERCHANT, None, "ar")
+    assert PdfReader(io.BytesIO(arabic)).trailer["/Root"]["/Lang"] == "ar"  # type: ignore[index]  # pypdf's own types
+    assert arabic == credit_note_pdf(invoice(), REFUND, MERCHANT, None, "ar")
+
+
+def test_a_receipt_says_what_was_given_back() -> None:
+    [text] = pages(receipt_pdf(invoice(), RECEIPT, MERCHANT, None, "en", [REFUND]))
+    assert "Refunded on November 23, 2026 (CN-3) -€11.90" in text
 
 
 def test_german_readers_get_german_words_and_numbers() -> None:
