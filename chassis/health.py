@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("portal.health")
 
+trouble: dict[str, str] = {}
+"""What a part of this process has stopped for, by that part's name, while the rest works on: `/readyz` shows it."""
+
 PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 _FORWARDED = (b"x-forwarded-for", b"forwarded")
 
@@ -61,4 +64,6 @@ async def answer(runtime: Runtime, path: str) -> tuple[int, str, bytes]:
         return 200, "application/json", b'{"status":"alive"}'
     wrong = await readiness(runtime)
     body: dict[str, Any] = {"status": "not ready" if wrong else "ready", "service": runtime.service, "wrong": wrong}
+    if trouble:
+        body["trouble"] = trouble
     return (503 if wrong else 200), "application/json", json.dumps(body).encode()

@@ -174,6 +174,8 @@ class Collection(Shape):
 
     failures: int = 0
     """Charges that failed so far."""
+    first_failed_at: AwareDatetime | None = None
+    """When the first one did; the days of the retries are counted from it."""
     next_try_at: AwareDatetime | None = None
     """When the next charge is due; null: none is planned."""
     last_failure: Decline | None = None
@@ -725,6 +727,19 @@ class PaymentChanged(Event[Payment]):
     """An attempt moved on without ending (processing, needs action, unknown, declined once), or some of its money went back."""
 
 
+@event("billing.invoice.charge_started.v1")
+class InvoiceChargeStarted(Event[Invoice]):
+    """It is charged again, without anybody being there, after an automatic charge failed."""
+
+
+@event("billing.invoice.charge_failed.v1")
+class InvoiceChargeFailed(Event[Invoice]):
+    """An automatic charge failed, or was due where it would be in vain: the same card was declined for good, say.
+
+    `collection` says why, when it is tried again, and whether the customer must confirm it.
+    """
+
+
 @event("billing.subscription.created.v1")
 class SubscriptionCreated(Event[Subscription]):
     """A member made it. It waits for the customer to accept it."""
@@ -738,6 +753,11 @@ class SubscriptionLinkEmailRequested(Event[Subscription]):
 @event("billing.subscription.accepted.v1")
 class SubscriptionAccepted(Event[Subscription]):
     """The customer accepted it: its first invoice is paid, or a payment method was given. It is active."""
+
+
+@event("billing.subscription.renewed.v1")
+class SubscriptionRenewed(Event[Subscription]):
+    """An invoice was made for its next period or instalment."""
 
 
 @event("billing.subscription.changed.v1")
@@ -1270,6 +1290,16 @@ class SubscriptionPreview(Shape):
     """Whoever cancels this plan has to say what becomes of the rest; the lists show *owe*."""
 
 
+@question("billing.subscription_link.v1")
+class SubscriptionLinkUrl(Question[MailFacts]):
+    """The secret path of the page on which a subscription is accepted, for a member who copies it.
+
+    Refusals: NotFound, PayLinkNotUsable.
+    """
+
+    subscription_id: SubscriptionId
+
+
 @question("billing.preview_subscription.v1")
 class PreviewSubscription(Question[SubscriptionPreview]):
     """What an action of the actor would change; exactly that happens when it is then done. Refusals: NotFound, InvalidInput."""
@@ -1300,6 +1330,20 @@ class SetupStarted(Shape):
     """Where the browser goes to give a payment method: Stripe's page, good for a day at most."""
 
     setup_url: str
+
+
+@command("billing.accept_subscription.v1")
+class AcceptSubscription(Command[SetupStarted]):
+    """Open (or resume) the hosted page on which a customer accepts a subscription that asks for no money yet.
+
+    The actor is an owner or billing contact of its customer, or *public*: whoever holds its link, then `link_token_sha256`
+    must be the subscription's. The method that they give is charged from then on.
+    Refusals: SubscriptionNotChangeable, PayLinkNotUsable, PaymentsUnavailable, NotAllowed, NotFound.
+    """
+
+    subscription_id: SubscriptionId
+    link_token_sha256: str | None = None
+    return_path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9_\-/.?=&]*$", max_length=500)]
 
 
 @command("billing.add_payment_method.v1")

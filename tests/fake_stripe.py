@@ -23,6 +23,7 @@ from services.billing.stripe_gateway import (
     checkout_of,
     intent_of,
 )
+from tests.fake_charges import FakeCharges
 from tests.fake_returns import FakeReturns
 from tests.fake_wallets import FakeWallets
 
@@ -74,7 +75,7 @@ def charge_object(charge_id: str, intent_id: str, metadata: Mapping[str, str], b
     }
 
 
-class FakeStripe(FakeWallets, FakeReturns):
+class FakeStripe(FakeWallets, FakeCharges, FakeReturns):
     """What was asked is in `asked`; `fails` holds what the next calls raise, by method name."""
 
     def __init__(self) -> None:
@@ -89,6 +90,7 @@ class FakeStripe(FakeWallets, FakeReturns):
         self._numbers = itertools.count(1)
         self._begin_returns()
         self.empty_wallets()
+        self.nothing_charged()
 
     async def __aenter__(self) -> Self:
         return self
@@ -164,6 +166,8 @@ class FakeStripe(FakeWallets, FakeReturns):
     def pays(self, session_id: str, brand: str = "visa", last4: str = "4242") -> None:
         """The customer pays; Stripe tells it in its order."""
         session, intent = self._begun(session_id)
+        if "customer" in session["request"]:
+            self.attaches(session["request"]["customer"], last4)
         charge = charge_object(f"ch_{next(self._numbers)}", intent["id"], intent["metadata"], brand, last4)
         fresh = intent_object(
             intent["id"], intent["metadata"], intent["amount"], intent["currency"], status="succeeded"

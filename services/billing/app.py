@@ -6,6 +6,7 @@ from contracts.billing import BillingDefaults, Invoice, Payment, PaymentMethod, 
 from contracts.identity import Customer, Logo, Merchant
 from services.billing import schedules, webhooks
 from services.billing.handlers import (
+    accepting,
     closing,
     defaults,
     ending,
@@ -34,33 +35,32 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
     """Billing's wiring diagram. Tests bring their own settings and a Stripe of theirs."""
     settings = settings or Settings.load("billing")
     stripe = stripe or StripeGateway(settings.stripe_secret_key, settings.stripe_api_base)
+    secret = settings.secret_key
     return Service(
         "billing",
         settings,
         migrations=Path(__file__).parent / "migrations",
         commands=(
-            invoices.commands(settings.secret_key)
-            | subscribing.commands(settings.secret_key)
+            invoices.commands(secret)
+            | subscribing.commands(secret)
             | subscriptions.COMMANDS
             | ending.commands(stripe, settings)
-            | links.commands(settings.secret_key)
+            | links.commands(secret)
             | defaults.COMMANDS
+            | accepting.commands(stripe, settings)
             | closing.commands(stripe, settings)
             | paying.commands(stripe, settings)
             | refunding.commands(stripe)
             | methods.commands(stripe)
             | setups.commands(stripe, settings)
         ),
-        questions=questions.answers(settings.secret_key) | subscriptions.ANSWERS | statements.ANSWERS,
+        questions=questions.answers(secret) | subscriptions.ANSWERS | accepting.answers(secret) | statements.ANSWERS,
         follows={Merchant: COPY, Logo: COPY, Customer: COPY},
         nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription}
         | {BillingDefaults: every_defaults, PaymentMethod: every_payment_method}
         | returning.NOUNS,
         schedules=schedules.timetable(stripe),
-        workers={
-            "webhooks": partial(webhooks.work, stripe=stripe),
-            "close_checkouts": partial(schedules.close_checkouts, stripe=stripe),
-        },
+        workers={"webhooks": partial(webhooks.work, stripe=stripe)} | schedules.workers(stripe),
         resources=[stripe],
         dead_letters=[webhooks.StuckWebhooks()],
         http=partial(webhooks.build_http, secret=settings.stripe_webhook_secret),

@@ -194,7 +194,7 @@ def _drafted(tx: Tx, command: CreatePaymentLink, usual: BillingDefaults, custome
         lines=line_items(lines, sums),
         tax_inclusive=inclusive,
         subtotal=sums.subtotal,
-        tax_lines=tuple(TaxLine(rate=_plain(each.rate), base=each.base, amount=each.amount) for each in sums.rates),
+        tax_lines=tuple(TaxLine(rate=plain(each.rate), base=each.base, amount=each.amount) for each in sums.rates),
         tax=sums.tax,
         total=sums.total,
         amount_due=sums.total,
@@ -220,10 +220,10 @@ def line_items(lines: Sequence[Line], sums: Totals) -> tuple[LineItem, ...]:
     return tuple(
         LineItem(
             description=line.description,
-            quantity=_plain(line.quantity),
+            quantity=plain(line.quantity),
             unit_amount=line.unit_amount,
-            discount_percent=_plain(line.discount_percent),
-            tax_rate=_plain(line.tax_rate),
+            discount_percent=plain(line.discount_percent),
+            tax_rate=plain(line.tax_rate),
             reverse_charge=line.reverse_charge,
             amount=amount,
         )
@@ -243,7 +243,7 @@ def reverse_charge_problems(lines: Sequence[Line], customer: Customer) -> list[F
     ]
 
 
-def _plain(number: Decimal) -> Decimal:
+def plain(number: Decimal) -> Decimal:
     """`19.00` and `1.9E+1` are both 19: one way to write a number, so that states compare."""
     return Decimal(f"{number.normalize():f}")
 

@@ -28,8 +28,9 @@ from contracts.message import Actor, InvalidInput, InvoiceId, MerchantId, Money,
 from services.billing.domain.invoices import Balance, chargeable, part_problem
 from services.billing.handlers.access import require_sight
 from services.billing.handlers.invoices import pay_link_token, require_open
+from services.billing.handlers.setups import Unknown, make_customer
 from services.billing.settings import Settings
-from services.billing.store import books, invoices, payments, stripe_events
+from services.billing.store import books, copies, invoices, payments, stripe_customers, stripe_events
 from services.billing.store.accounts import account_of
 from services.billing.store.copies import Reader
 from services.billing.store.payments import Attempt
@@ -55,8 +56,8 @@ _CONFIRMING = "paid=confirming"
 _TOKEN = "{pay_link_token}"  # noqa: S105 - what stands in the token's place
 _UNCHARGEABLE = frozenset(["amount_too_small", "amount_too_large"])
 """Stripe's words for an amount outside its limits, some of which move with the day's exchange rate."""
-_ROUNDS = 3
-"""An expired checkout and another person's may stand in the way, each once; more than that is a fight over the button."""
+_ROUNDS = 4
+"""A customer to be made at Stripe, an expired checkout and another person's may stand in the way, each once; more than that is a fight over the button."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Others:
     attempt: Attempt
 
 
-Plan: TypeAlias = Answered | Mine | Others
+Plan: TypeAlias = Answered | Mine | Others | Unknown
 
 
 async def start_invoice_payment(
@@ -99,6 +100,8 @@ async def start_invoice_payment(
                             return started
                     case Others(attempt):
                         await close_checkout(work, attempt, stripe, settings)
+                    case Unknown():
+                        await make_customer(work, plan, stripe)
                     case _:
                         assert_never(plan)
     except StripeUnavailableError as away:
@@ -123,9 +126,14 @@ async def _plan(work: Work, command: StartInvoicePayment, settings: Settings) ->
         standing = await payments.open_attempt(tx, tx.merchant, command.invoice_id)
         if standing is None:
             await _require_unused(tx, command.invoice_id, payer)
-            attempt = await _new_attempt(tx, invoice, payable, command, settings)
+            stripe_id = await _stripe_id(tx, invoice)
+            if isinstance(stripe_id, Unknown):
+                return stripe_id
+            attempt = await _new_attempt(tx, invoice, payable, command, settings, stripe_id)
             await books.payment_started(tx, attempt)
             return Mine(attempt)
+        if standing.payment.automatic:
+            raise InvoiceNotPayable("This invoice is being charged automatically right now.", why="charging")
         if standing.payer != payer or standing.payment.amount != payable:
             # Another part of the amount: the page that asks for the first must not be paid beside the new one.
             return Others(standing)
@@ -155,6 +163,19 @@ async def _require_unused(tx: Tx, invoice_id: InvoiceId, payer: str) -> None:
         raise InvoiceNotPayable("This attempt to pay has ended. Press Pay again.", why="ended")
 
 
+async def _stripe_id(tx: Tx, invoice: Invoice) -> str | Unknown | None:
+    """The customer at Stripe, for whom a subscription's payment method is kept. None: nothing is kept."""
+    if invoice.subscription_id is None:
+        return None
+    account = await stripe_customers.account_of(tx, invoice.merchant_id)
+    stripe_id = await stripe_customers.lock_customer(tx, invoice.merchant_id, invoice.customer_id, account)
+    if stripe_id is not None:
+        return stripe_id
+    customer = await copies.customer(tx, invoice.merchant_id, invoice.customer_id)
+    assert customer is not None, "An invoice could not be opened before its customer was known, and none is deleted."
+    return Unknown(customer, account)
+
+
 def _payable(invoice: Invoice, part: int | None) -> int:
     """What the checkout is to ask for. Raises InvoiceNotPayable, AmountNotChargeable or InvalidInput (`amount`)."""
     balance = balance_of(invoice)
@@ -169,7 +190,12 @@ def _payable(invoice: Invoice, part: int | None) -> int:
 
 
 async def _new_attempt(
-    tx: Tx, invoice: Invoice, payable: int, command: StartInvoicePayment, settings: Settings
+    tx: Tx,
+    invoice: Invoice,
+    payable: int,
+    command: StartInvoicePayment,
+    settings: Settings,
+    stripe_id: str | None,
 ) -> Attempt:
     payment = Payment(
         id=new_id(),
@@ -190,6 +216,7 @@ async def _new_attempt(
         invoice.buyer.email if invoice.buyer else None,
         success_url,
         cancel_url,
+        keep_for=stripe_id,
     )
     actor = tx.cause.actor
     return Attempt(
@@ -273,7 +300,10 @@ async def close_checkout(work: Work, attempt: Attempt, stripe: StripeGateway, se
 
     Raises:
         InvoiceNotPayable: it is already paid and being confirmed, or Stripe did not say: then it is never overtaken.
+            Neither is an automatic charge, which cannot be called back.
     """
+    if attempt.payment.automatic:
+        raise InvoiceNotPayable("This invoice is being charged automatically right now.", why="charging")
     try:
         checkout = await _checkout_of(work, attempt, stripe, settings)
         if checkout is not None and checkout.status == "open":

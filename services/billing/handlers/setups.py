@@ -6,7 +6,7 @@ saved before Stripe is asked; the last transaction stores the page's address wit
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Literal, TypeAlias, assert_never
 
 from chassis.database import Tx
 from chassis.ids import new_id
@@ -16,7 +16,7 @@ from contracts.identity import Customer
 from contracts.message import Actor, Conflict, CustomerId, InvalidInput, NotAccepted, NotFound, SubscriptionId
 from services.billing.handlers.methods import require_wallet
 from services.billing.settings import Settings
-from services.billing.store import copies, setups, stripe_customers
+from services.billing.store import agreements, copies, setups, stripe_customers
 from services.billing.store.setups import Setup
 from services.billing.store.stripe_customers import Owner
 from services.billing.stripe_gateway import (
@@ -80,7 +80,7 @@ async def hosted_setup(work: Work, purpose: Purpose, *, stripe: StripeGateway, s
                 plan = await _plan(work, purpose, settings)
                 match plan:
                     case Unknown():
-                        await _make_customer(work, plan, stripe)
+                        await make_customer(work, plan, stripe)
                     case Setup():
                         if started := await _go_on(work, plan, purpose, stripe):
                             return started
@@ -150,7 +150,7 @@ async def _new_setup(tx: Tx, purpose: Purpose, owner: Owner, settings: Settings)
     )
 
 
-async def _make_customer(work: Work, unknown: Unknown, stripe: StripeGateway) -> None:
+async def make_customer(work: Work, unknown: Unknown, stripe: StripeGateway) -> None:
     """Make the customer at Stripe, once whatever is repeated, and remember who they are there.
 
     Nothing but ids goes along: the key must come with the same body each time, and names and addresses change.
@@ -194,9 +194,9 @@ def _with_token(setup: Setup, token: str) -> dict[str, Any]:
     return {**setup.request, **urls}
 
 
-async def _end(work: Work, setup: Setup, status: str = "ended") -> None:
+async def _end(work: Work, setup: Setup, status: Literal["done", "ended"] = "ended") -> None:
     async with work.transaction() as tx:
-        await setups.end_setup(tx, setup.id, status)
+        await agreements.setup_ended(tx, setup, status)
         if status == "done":
             # Its webhook may have been lost.
             await stripe_customers.ask_for_look(tx, setup.merchant_id, setup.customer_id, setup.account)

@@ -1,8 +1,8 @@
 """Making subscriptions and payment plans."""
 
-from datetime import date
-from decimal import Decimal
+from datetime import date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -11,10 +11,10 @@ from chassis.ids import new_id
 from chassis.requests import Commands
 from chassis.tokens import derive, digest
 from contracts.billing import (
+    BillingDefaults,
     CreateSubscription,
     Instalment,
     Interval,
-    LineItem,
     LinkEmailRequested,
     PayLink,
     SendSubscriptionLink,
@@ -25,27 +25,34 @@ from contracts.billing import (
     TaxLine,
 )
 from contracts.identity import Customer
-from contracts.message import CustomerId, FieldError, InvalidInput, InvoiceId, NotAccepted, NotFound, SubscriptionId
+from contracts.message import FieldError, InvalidInput, InvoiceId, NotAccepted, NotFound, SubscriptionId
 from services.billing.domain import periods, plans
 from services.billing.domain.invoices import invoice_problems, line_problems
 from services.billing.domain.lines import Line, Totals, totals
 from services.billing.domain.periods import local_day
-from services.billing.domain.subscriptions import Standing, Terms, accept, due, terms_problems
+from services.billing.domain.subscriptions import MOST_PAYMENTS, Standing, Terms, accept, due, terms_problems
 from services.billing.handlers.access import require_role
-from services.billing.store import agreements, books, charging, copies, subscriptions
+from services.billing.handlers.invoices import (
+    SELLERS,
+    billable_customer,
+    line_items,
+    lines_of,
+    plain,
+    reverse_charge_problems,
+)
+from services.billing.store import agreements, books, charging, copies, defaults, subscriptions
 from services.billing.store.subscriptions import Kept
-
-_SELLERS = ("admin", "manager", "sales")
 
 
 async def create_subscription(tx: Tx, command: CreateSubscription, *, secret_key: str) -> Subscription:
     """Make it, with its first invoice where something is due at once, else with a link to accept it on."""
-    require_role(tx.cause.actor, *_SELLERS)
-    customer = await _billable_customer(tx, command.customer_id)
+    require_role(tx.cause.actor, *SELLERS)
+    customer = await billable_customer(tx, command.customer_id)
     merchant = await copies.merchant(tx, tx.merchant)
     if merchant is None:
         raise NotAccepted("We do not know this merchant yet. Please try again in a moment.")
     today = local_day(tx.now, merchant.time_zone)
+    command = _completed(command, await defaults.defaults(tx, tx.merchant), tx.now)
     state = _agreed(tx, command, customer, today)
     kept = Kept(state, Standing())
     await subscriptions.insert_subscription(tx, kept)
@@ -59,7 +66,7 @@ async def create_subscription(tx: Tx, command: CreateSubscription, *, secret_key
         if command.send_email:
             kept = await agreements.tell(tx, kept, SubscriptionLinkEmailRequested, merchant.time_zone)
         return kept.state
-    invoice = await charging.make_invoice(tx, kept, first, merchant, customer, secret_key)
+    invoice = await charging.make_invoice(tx, kept, first, merchant, customer, secret_key, command.link_expires_at)
     assert invoice is not None, "A new subscription has no invoice yet."
     kept = agreements.shown(kept, kept.standing, first_invoice_id=InvoiceId(invoice.id))
     kept = await agreements.tell(tx, kept, SubscriptionCreated, merchant.time_zone)
@@ -70,13 +77,13 @@ async def create_subscription(tx: Tx, command: CreateSubscription, *, secret_key
 
 async def send_subscription_link(tx: Tx, command: SendSubscriptionLink) -> Subscription:
     """Mail the link on which a pending subscription is accepted, or that of its first invoice."""
-    require_role(tx.cause.actor, *_SELLERS)
+    require_role(tx.cause.actor, *SELLERS)
     kept = await subscriptions.lock_subscription(tx, tx.merchant, command.subscription_id)
     if kept is None:
         raise NotFound
     if kept.standing.status != "pending":
         raise SubscriptionNotChangeable("It is accepted already, or over.", why="not-pending")
-    if (await _billable_customer(tx, kept.state.customer_id)).email is None:
+    if (await billable_customer(tx, kept.state.customer_id)).email is None:
         raise InvalidInput(errors=(_error("send_email", "no-email-address", "This customer has no e-mail address."),))
     if kept.state.first_invoice_id is None:
         return (await agreements.tell(tx, kept, SubscriptionLinkEmailRequested, "UTC")).state
@@ -88,21 +95,44 @@ def subscription_token(secret_key: str, subscription_id: SubscriptionId, generat
     return derive(secret_key, "subscription_link", subscription_id, generation)
 
 
-async def _billable_customer(tx: Tx, customer_id: CustomerId) -> Customer:
-    customer = await copies.customer(tx, tx.merchant, customer_id)
-    if customer is None or customer.archived:
-        raise NotFound("There is no such customer.")
-    return customer
+def _completed(command: CreateSubscription, usual: BillingDefaults, now: datetime) -> CreateSubscription:
+    """The command with the merchant's defaults for what it leaves open."""
+    given: dict[str, Any] = {
+        "tax_inclusive": usual.tax_inclusive,
+        "memo": usual.memo,
+        "allow_customer_cancel": usual.allow_customer_cancel,
+        "allow_customer_pause": usual.allow_customer_pause,
+        "after_last_retry": usual.after_last_retry,
+        "plan_on_cancel": usual.plan_on_cancel,
+        # A plan cannot ask for more payments than it has.
+        "minimum_payments": min(usual.minimum_payments, _most_payments(command)),
+        "link_expires_at": None if usual.link_days is None else now + timedelta(days=usual.link_days),
+    }
+    left_open = {
+        name: value
+        for name, value in given.items()
+        if getattr(command, name) is None
+        and not (name in ("link_expires_at", "memo") and name in command.model_fields_set)
+    }
+    return command.model_copy(update=left_open)
+
+
+def _most_payments(command: CreateSubscription) -> int:
+    if command.kind == "recurring":
+        return (command.ends.after if command.ends else None) or MOST_PAYMENTS
+    return len(command.instalments) if command.instalments is not None else command.instalment_count or 1
 
 
 def _agreed(tx: Tx, command: CreateSubscription, customer: Customer, today: date) -> Subscription:
     """What a command asks for, as a subscription. Raises InvalidInput, naming every field that is wrong."""
-    lines = [
-        Line(line.description, line.quantity, line.unit_amount, line.discount_percent, line.tax_rate)
-        for line in command.lines
-    ]
+    lines = lines_of(command.lines)
     sums = totals(lines, tax_inclusive=bool(command.tax_inclusive))
-    problems = line_problems(lines) + _money_problems(command, sums, today) + _shape_problems(command)
+    problems = (
+        line_problems(lines)
+        + reverse_charge_problems(lines, customer)
+        + _money_problems(command, sums, today)
+        + _shape_problems(command)
+    )
     if command.send_email and customer.email is None:
         problems.append(_error("send_email", "no-email-address", "This customer has no e-mail address."))
     if command.link_expires_at is not None and command.link_expires_at <= tx.now:
@@ -197,10 +227,10 @@ def _state(tx: Tx, command: CreateSubscription, lines: list[Line], sums: Totals,
         status="pending",
         title=lines[0].description,
         currency=command.currency,
-        lines=tuple(_item(line, amount) for line, amount in zip(lines, sums.amounts, strict=True)),
+        lines=line_items(lines, sums),
         tax_inclusive=bool(command.tax_inclusive),
         subtotal=sums.subtotal,
-        tax_lines=tuple(TaxLine(rate=_plain(each.rate), base=each.base, amount=each.amount) for each in sums.rates),
+        tax_lines=tuple(TaxLine(rate=plain(each.rate), base=each.base, amount=each.amount) for each in sums.rates),
         tax=sums.tax,
         total=sums.total,
         interval=Interval(unit=terms.interval.unit, count=terms.interval.count) if terms.interval else None,
@@ -219,22 +249,6 @@ def _state(tx: Tx, command: CreateSubscription, lines: list[Line], sums: Totals,
         memo=command.memo,
         created_at=tx.now,
     )
-
-
-def _item(line: Line, amount: int) -> LineItem:
-    return LineItem(
-        description=line.description,
-        quantity=_plain(line.quantity),
-        unit_amount=line.unit_amount,
-        discount_percent=_plain(line.discount_percent),
-        tax_rate=_plain(line.tax_rate),
-        amount=amount,
-    )
-
-
-def _plain(number: Decimal) -> Decimal:
-    """`19.00` and `1.9E+1` are both 19: one way to write a number, so that states compare."""
-    return Decimal(f"{number.normalize():f}")
 
 
 def _error(field: str, code: str, message: str, **values: JsonValue) -> FieldError:

@@ -47,6 +47,8 @@ CREATE INDEX invoice_link ON invoice ((link->>'token_sha256'));
 ALTER TABLE payment
     ADD COLUMN automatic boolean NOT NULL DEFAULT false,
     ADD COLUMN payment_method_id uuid,
+    -- Until then a worker is asking Stripe for it.
+    ADD COLUMN claimed_until timestamptz,
     -- May pass `amount` for a moment: one of ours is under way while somebody refunds all of it at Stripe.
     ADD COLUMN amount_refunded bigint NOT NULL DEFAULT 0 CHECK (amount_refunded >= 0),
     ADD COLUMN amount_disputed bigint NOT NULL DEFAULT 0 CHECK (amount_disputed >= 0);
@@ -62,10 +64,13 @@ CREATE TABLE stripe_customer (
     looks bigint NOT NULL DEFAULT 0,
     look_kept bigint NOT NULL DEFAULT 0,
     looked_at timestamptz,
+    -- Since then their old debt is to be collected from a new default method.
+    collect_since timestamptz,
     PRIMARY KEY (merchant_id, customer_id, account),
     UNIQUE (account, stripe_id)
 );
 CREATE INDEX stripe_customer_to_look_at ON stripe_customer (looked_at NULLS FIRST) WHERE stripe_id IS NOT NULL;
+CREATE INDEX stripe_customer_to_collect ON stripe_customer (collect_since) WHERE collect_since IS NOT NULL;
 
 -- `stripe_id` is the newest of the objects by which Stripe knows the same card (`fingerprint`); `expiry_told` the last day
 -- that the customer has been told of.

@@ -7,6 +7,7 @@ from chassis.database import Tx
 from chassis.service import Runtime
 from contracts.billing import Invoice
 from contracts.message import PaymentId
+from services.billing.schedules import charging
 from services.billing.store import books, invoices, payments, stripe_events
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import NewEvent
@@ -16,6 +17,7 @@ from services.billing.stripe_gateway import (
     StripeError,
     StripeGateway,
     StripeRefusedError,
+    StripeUnknownError,
     found_event,
     payload_of,
 )
@@ -37,6 +39,9 @@ async def ask_about_attempts(runtime: Runtime, stripe: StripeGateway) -> None:
         for attempt in page:
             try:
                 await _ask_about(runtime, stripe, attempt)
+            except StripeUnknownError as unknown:
+                # A 500 that Stripe has stored comes again for a day: the others are asked about nevertheless.
+                log.warning("An attempt's outcome is still not known.", extra={"reason": str(unknown)})
             except StripeRefusedError:
                 # One object that Stripe does not know must not keep us from asking about the others.
                 log.exception("Stripe does not know an attempt.", extra={"payment": str(attempt.payment.id)})
@@ -46,6 +51,10 @@ async def ask_about_attempts(runtime: Runtime, stripe: StripeGateway) -> None:
 
 
 async def _ask_about(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -> None:
+    if attempt.payment.automatic:
+        if attempt.payment.status != "created":
+            await charging.ask_and_record(runtime, stripe, attempt)
+        return
     age = runtime.clock.now() - attempt.payment.created_at
     if attempt.session_id is not None:
         checkout: Checkout | None = await stripe.checkout(attempt.session_id, attempt.account)

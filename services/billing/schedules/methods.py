@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from chassis.service import Runtime
 from services.billing.domain.methods import EXPIRING, Wallet
-from services.billing.store import methods, setups, stripe_customers, wallets
+from services.billing.store import agreements, methods, setups, stripe_customers, wallets
 from services.billing.store.setups import Setup
 from services.billing.store.stripe_customers import Owner
 from services.billing.stripe_gateway import SetupPage, StripeError, StripeGateway, StripeRefusedError
@@ -57,7 +57,7 @@ async def _ask_about_setup(runtime: Runtime, stripe: StripeGateway, setup: Setup
         return
     complete = page is not None and page.status == "complete"
     async with runtime.db.transaction(runtime.system_cause(setup.merchant_id)) as tx:
-        await setups.end_setup(tx, setup.id, "done" if complete else "ended")
+        await agreements.setup_ended(tx, setup, "done" if complete else "ended")
         if complete:
             await stripe_customers.ask_for_look(tx, setup.merchant_id, setup.customer_id, setup.account)
 

@@ -5,7 +5,7 @@ The caller holds the subscription's lock. Nothing is decided here.
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from chassis.database import Tx
 from contracts.billing import (
@@ -35,11 +35,13 @@ from services.billing.domain.subscriptions import (
     projected,
     turn,
     turns_on,
+    why_not,
 )
-from services.billing.store import copies, subscriptions, wallets
+from services.billing.store import copies, debts, setups, subscriptions, wallets
+from services.billing.store.setups import Setup
 from services.billing.store.subscriptions import Kept
 
-CHANNEL = "subscription_due"
+CHANNEL = debts.CHANNEL
 """What is notified when the calendar may have something to do at once."""
 
 _BY_STATUS: dict[str, type[Event[Subscription]]] = {
@@ -153,6 +155,13 @@ async def tell(
     return kept
 
 
+async def look_again(tx: Tx, kept: Kept, zone: str, not_before: datetime) -> None:
+    """The calendar looks at it when it has to. Not announced: nothing has changed."""
+    day = turns_on(terms_of(kept.state), kept.standing)
+    at = max(periods.charge_moment(day, zone), not_before) if day else None
+    await subscriptions.put_off(tx, kept.state.id, at)
+
+
 async def let_turn(tx: Tx, kept: Kept, zone: str) -> Kept:
     """Let take place what was scheduled and whose day has come, each change announced."""
     today = periods.local_day(tx.now, zone)
@@ -173,12 +182,14 @@ async def invoice_paid(tx: Tx, invoice: Invoice) -> Period | None:
     kept = await _of_invoice(tx, invoice)
     if kept is None:
         return None
-    merchant = await copies.merchant(tx, invoice.merchant_id)
-    zone = merchant.time_zone if merchant else "UTC"
     standing = replace(kept.standing, paid=kept.standing.paid + 1)
     if standing.status == "pending" and kept.state.first_invoice_id == invoice.id:
-        return await _accepted_by_payment(tx, kept, standing, zone)
-    await tell(tx, shown(kept, standing), SubscriptionChanged, zone)
+        merchant = await copies.merchant(tx, invoice.merchant_id)
+        return await _accepted_by_payment(tx, kept, standing, merchant.time_zone if merchant else "UTC")
+    kept = shown(kept, standing)
+    # Its calendar stays as it is: what an outage has kept back goes on coming one by one.
+    sequence = await subscriptions.save_subscription(tx, kept, None, keep_turn=True)
+    tx.announce(SubscriptionChanged(state=kept.state), sequence=sequence)
     return None
 
 
@@ -194,6 +205,31 @@ async def _accepted_by_payment(tx: Tx, kept: Kept, standing: Standing, zone: str
     if after.status == "completed":
         await stood(tx, kept, after, zone)
     return period
+
+
+async def setup_ended(tx: Tx, setup: Setup, status: Literal["done", "ended"]) -> bool:
+    """A hosted page has ended. Where its method was given to accept a subscription, that is accepted now.
+
+    False: it had ended before.
+    """
+    fresh = await setups.end_setup(tx, setup.id, status)
+    if fresh and status == "done" and setup.subscription_id is not None:
+        await _accepted_by_method(tx, setup)
+    return fresh
+
+
+async def _accepted_by_method(tx: Tx, setup: Setup) -> None:
+    assert setup.subscription_id is not None, "The caller has seen it."
+    kept = await subscriptions.lock_subscription(tx, setup.merchant_id, setup.subscription_id)
+    merchant = await copies.merchant(tx, setup.merchant_id)
+    zone = merchant.time_zone if merchant else "UTC"
+    today = periods.local_day(tx.now, zone)
+    if kept is None or why_not(terms_of(kept.state), kept.standing, "accept", today, "customer"):
+        # Accepted before, or withdrawn meanwhile: the method is kept, nothing is charged for this.
+        return
+    after = accept(terms_of(kept.state), kept.standing, today)
+    await tell(tx, shown(kept, after, accepted_at=tx.now), SubscriptionAccepted, zone)
+    tx.notify(CHANNEL)
 
 
 async def invoice_withdrawn(tx: Tx, invoice: Invoice, reason: str | None) -> None:

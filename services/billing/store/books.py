@@ -9,8 +9,10 @@ from typing import Any
 from chassis.database import Tx
 from contracts.billing import (
     BeingPaid,
+    Collection,
     Decline,
     Invoice,
+    InvoiceChargeFailed,
     InvoiceGivenUp,
     InvoiceOpened,
     InvoicePaid,
@@ -125,6 +127,16 @@ async def payment_declined(tx: Tx, invoice: Invoice, attempt: Attempt, decline: 
     return await tell_invoice(tx, InvoicePaymentDeclined, invoice, last_decline=decline)
 
 
+async def charge_failed(
+    tx: Tx, invoice: Invoice, attempt: Attempt | None, decline: Decline, collection: Collection
+) -> Invoice:
+    """An automatic charge brought no money; without an `attempt` it was not even tried."""
+    if attempt is not None:
+        invoice = _released(invoice, attempt)
+        await _tell_payment(tx, PaymentFailed, attempt, status="failed", decline=decline)
+    return await tell_invoice(tx, InvoiceChargeFailed, invoice, collection=collection, last_decline=decline)
+
+
 async def payment_succeeded(
     tx: Tx, invoice: Invoice, attempt: Attempt, outcome: Settled | PartPaid | AlreadyPaid
 ) -> Invoice:
@@ -154,6 +166,7 @@ async def payment_succeeded(
             "amount_due": after.total - paid,
             "being_paid": None,
             "last_decline": None,
+            "collection": Collection() if after.collection else None,
             "receipts": (*after.receipts, receipt),
         }
         if isinstance(outcome, Settled):

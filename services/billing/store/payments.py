@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -237,9 +237,44 @@ async def not_ended(db: Database, before: datetime, after: PaymentId | None, lim
     return [found for row in rows if (found := _attempt(row))]
 
 
+async def claim_charge(db: Database, now: datetime, lease: timedelta) -> Attempt | None:
+    """Take the automatic attempt that waits longest to be charged, for `lease`: a dead worker's is then taken up again.
+
+    Not held by a lock, because no transaction stays open while Stripe is asked.
+    """
+    row = await db.fetchrow(
+        f"""
+        UPDATE payment SET claimed_until = $2
+        WHERE id = (
+            SELECT id FROM payment
+            WHERE automatic AND status = 'created' AND (claimed_until IS NULL OR claimed_until <= $1)
+            ORDER BY created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+        )
+        RETURNING {_ALL}
+        """,  # noqa: S608 - a constant
+        now,
+        now + lease,
+    )
+    return _attempt(row)
+
+
+async def charge_waits(db: Database) -> bool:
+    """Whether an automatic attempt is to be charged."""
+    return bool(await db.fetchval("SELECT EXISTS (SELECT FROM payment WHERE automatic AND status = 'created')"))
+
+
+async def last_charge(tx: Tx, invoice_id: InvoiceId) -> Payment | None:
+    """The last automatic attempt of an invoice."""
+    row = await tx.fetchrow(
+        f"SELECT {_STATE} FROM payment WHERE invoice_id = $1 AND automatic ORDER BY attempt DESC LIMIT 1",  # noqa: S608 - a constant
+        invoice_id,
+    )
+    return None if row is None else payment_state(row)
+
+
 async def to_close(db: Database, limit: int) -> list[Attempt]:
     """Attempts of every merchant whose checkout is to be expired at Stripe."""
-    rows = await db.fetch(f"SELECT {_ALL} FROM payment WHERE close_requested LIMIT $1", limit)  # noqa: S608 - a constant
+    rows = await db.fetch(f"SELECT {_ALL} FROM payment WHERE close_requested AND NOT automatic LIMIT $1", limit)  # noqa: S608 - a constant
     return [found for row in rows if (found := _attempt(row))]
 
 

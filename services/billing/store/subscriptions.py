@@ -53,13 +53,17 @@ async def insert_subscription(tx: Tx, kept: Kept) -> None:
     )
 
 
-async def save_subscription(tx: Tx, kept: Kept, next_turn_at: datetime | None) -> int:
-    """Write everything that may change. Returns its new sequence: announce with it, once."""
+async def save_subscription(tx: Tx, kept: Kept, next_turn_at: datetime | None, *, keep_turn: bool = False) -> int:
+    """Write everything that may change; `keep_turn`: but when the calendar looks at it again.
+
+    Returns its new sequence: announce with it, once.
+    """
     state = kept.state
     sequence: int = await tx.fetchval(
         """
         UPDATE subscription
-        SET status = $3, state = $4, standing = $5, link_token_sha256 = $6, payment_method_id = $7, next_turn_at = $8,
+        SET status = $3, state = $4, standing = $5, link_token_sha256 = $6, payment_method_id = $7,
+            next_turn_at = CASE WHEN $9 THEN next_turn_at ELSE $8 END,
             sequence = sequence + 1
         WHERE merchant_id = $1 AND id = $2
         RETURNING sequence
@@ -72,6 +76,7 @@ async def save_subscription(tx: Tx, kept: Kept, next_turn_at: datetime | None) -
         state.link.token_sha256 if state.link else None,
         state.payment_method_id,
         next_turn_at,
+        keep_turn,
     )
     return sequence
 
@@ -106,6 +111,11 @@ async def claim_due(tx: Tx, at: datetime) -> Kept | None:
         at,
     )
     return _kept(row)
+
+
+async def put_off(db: Database | Tx, subscription_id: UUID, until: datetime | None) -> None:
+    """Let the calendar wait with it. Not announced: nothing has changed."""
+    await db.execute("UPDATE subscription SET next_turn_at = $2 WHERE id = $1", subscription_id, until)
 
 
 async def every_subscription(db: Database) -> AsyncIterator[CurrentRow]:

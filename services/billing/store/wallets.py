@@ -31,7 +31,7 @@ from services.billing.domain.methods import (
     expires_on,
     works,
 )
-from services.billing.store import methods, stripe_customers
+from services.billing.store import debts, methods, stripe_customers
 from services.billing.store.methods import Kept, Use
 from services.billing.store.stripe_customers import Owner
 
@@ -143,6 +143,8 @@ def _event(was: Kept | None, now: Kept) -> type[Event[PaymentMethod]]:
 
 async def _tell(tx: Tx, kept: Kept, event: type[Event[PaymentMethod]]) -> None:
     tx.announce(event(state=kept.method), sequence=await methods.save_method(tx, kept))
+    if kept.method.is_default and event in (PaymentMethodAdded, PaymentMethodMadeDefault):
+        await debts.new_default(tx, kept.method.merchant_id, kept.method.customer_id)
 
 
 async def _remove(tx: Tx, kept: Kept) -> None:

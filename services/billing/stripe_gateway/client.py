@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Self, cast
 
 import httpx
 import stripe
 from stripe.params import (
     DisputeListParams,
+    PaymentIntentCreateParams,
     PaymentIntentListParams,
     PaymentIntentRetrieveParams,
     RefundCreateParams,
@@ -18,7 +20,16 @@ from stripe.params import (
 from stripe.params.checkout import SessionCreateParams, SessionListParams
 
 from contracts.message import PaymentId, RefundId
-from services.billing.stripe_gateway.objects import Checkout, Intent, NotFromStripeError, checkout_of, intent_of
+from services.billing.stripe_gateway.objects import (
+    Checkout,
+    Intent,
+    NotFromStripeError,
+    Refusal,
+    checkout_of,
+    id_in,
+    intent_of,
+    refusal_of,
+)
 from services.billing.stripe_gateway.returns import DisputeSeen, RefundSeen, dispute_of, refund_of
 
 BUDGET_SECONDS = 8.0
@@ -52,6 +63,15 @@ class StripeRefusedError(StripeError):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class StripeDeclinedError(StripeRefusedError):
+    """The bank refused the charge: `refusal` says why. `intent_id` is the payment intent that it was tried with."""
+
+    def __init__(self, refusal: Refusal, code: str, intent_id: str | None) -> None:
+        super().__init__(code, refusal.message)
+        self.refusal = refusal
+        self.intent_id = intent_id
 
 
 class StripeGateway:
@@ -147,6 +167,53 @@ class StripeGateway:
         async with within_budget():
             found = await self._v1.payment_intents.retrieve_async(_given(intent_id), params, _options(account))
         return intent_of(found.to_dict())
+
+    async def charge(self, request: Mapping[str, Any], key: str, account: str | None) -> Intent:
+        """Charge a saved method without the customer, or get what this idempotency key charged.
+
+        `request` is `charge_request`'s. Raises StripeDeclinedError, the first time and each time the key comes again.
+        """
+        options = _options(account) | {"idempotency_key": key}
+        async with within_budget():
+            found = await self._v1.payment_intents.create_async(
+                cast("PaymentIntentCreateParams", dict(request)), options
+            )
+        return intent_of(found.to_dict())
+
+    async def join_charge(
+        self, request: Mapping[str, Any], key: str, payment_id: PaymentId, age: timedelta, account: str | None
+    ) -> Intent | None:
+        """What became of an attempt (made `age` ago): charged now unless it was before. None: it never reached Stripe.
+
+        Raises:
+            StripeDeclinedError: the bank refused.
+            StripeUnknownError: it cannot be told yet.
+        """
+        if age >= _KEY_LASTS:
+            return await self.find_intent(payment_id, age, account)
+        try:
+            return await self.charge(request, key, account)
+        except StripeUnknownError:
+            # A stored 500 comes again for a day, so ask what became of it.
+            found = await self.find_intent(payment_id, age, account)
+            if found is None and age < _STILL_UNDER_WAY:
+                raise
+            return found
+
+    async def find_intent(self, payment_id: PaymentId, age: timedelta, account: str | None) -> Intent | None:
+        """The payment intent of an attempt (made `age` ago) whose answer was lost, found by its metadata."""
+        since = int((datetime.now(UTC) - age - timedelta(minutes=5)).timestamp())
+        async for found in self.intents_since(since, account):
+            if found.metadata.get("payment_id") == str(payment_id):
+                return found
+        return None
+
+    async def now(self) -> datetime:
+        """What time it is at Stripe, to the second."""
+        params: PaymentIntentListParams = {"limit": 1}
+        async with within_budget():
+            page = await self._v1.payment_intents.list_async(params)
+        return parsedate_to_datetime(page.last_response.headers["date"])
 
     async def intents_since(self, created: int, account: str | None) -> AsyncIterator[Intent]:
         """Payment intents made at or after a moment (Unix seconds), newest first. Each page has its own budget."""
@@ -255,6 +322,12 @@ def _options(account: str | None) -> dict[str, Any]:
     return {} if account is None else {"stripe_account": account}
 
 
+def _declined(declined: stripe.CardError) -> StripeDeclinedError:
+    said: Any = declined.json_body or {}
+    body: Mapping[str, Any] = said.get("error") or {}
+    return StripeDeclinedError(refusal_of(body), declined.code or "card_declined", id_in(body.get("payment_intent")))
+
+
 @asynccontextmanager
 async def within_budget() -> AsyncIterator[None]:
     """Give up after the budget, and say what a failure means for what was asked.
@@ -275,7 +348,9 @@ async def within_budget() -> AsyncIterator[None]:
     except stripe.IdempotencyError as reused:
         # The key was used with another body: something was done under it, ask what.
         raise StripeUnknownError(str(reused)) from reused
-    except (stripe.InvalidRequestError, stripe.CardError) as refused:
+    except stripe.CardError as declined:
+        raise _declined(declined) from declined
+    except stripe.InvalidRequestError as refused:
         raise StripeRefusedError(refused.code or "invalid_request", str(refused)) from refused
     except stripe.StripeError as other:
         raise StripeUnknownError(str(other)) from other

@@ -111,8 +111,12 @@ def checkout_request(
     cancel_url: str,
     *,
     merchant_name: str | None = None,
+    keep_for: str | None = None,
 ) -> dict[str, Any]:
-    """The parameters of a session for one payment, in Stripe's words: what is stored with the attempt and sent again."""
+    """The parameters of a session for one payment, in Stripe's words: what is stored with the attempt and sent again.
+
+    `keep_for` is Stripe's id of the customer for whom the method is kept, to be charged without them later.
+    """
     request: dict[str, Any] = {
         "mode": "payment",
         "client_reference_id": str(reference.invoice_id),
@@ -132,12 +136,34 @@ def checkout_request(
         "success_url": success_url,
         "cancel_url": cancel_url,
     }
-    if email:
+    if keep_for:
+        request["customer"] = keep_for
+        request["payment_intent_data"]["setup_future_usage"] = "off_session"
+    elif email:
         request["customer_email"] = email
     if merchant_name:
         # One platform account serves many merchants: the payer must see whom they pay.
         request["branding_settings"] = {"display_name": merchant_name}
     return request
+
+
+def charge_request(reference: Reference, amount: Money, description: str, customer: str, method: str) -> dict[str, Any]:
+    """The parameters of a charge without the customer: what is stored with the attempt and sent again.
+
+    `customer` and `method` are Stripe's ids. No `setup_future_usage`: on a renewal it would force a challenge.
+    """
+    return {
+        "amount": to_stripe(amount.amount, amount.currency),
+        "currency": amount.currency.lower(),
+        "customer": customer,
+        "payment_method": method,
+        "confirm": True,
+        "off_session": True,
+        "metadata": reference.metadata(),
+        "description": description,
+        # The charge says which card it was.
+        "expand": ["latest_charge"],
+    }
 
 
 def checkout_of(source: Mapping[str, Any]) -> Checkout:
@@ -148,7 +174,7 @@ def checkout_of(source: Mapping[str, Any]) -> Checkout:
         paid=source["payment_status"] in ("paid", "no_payment_required"),
         url=source["url"],
         amount=_money(source["amount_total"], source["currency"]),
-        intent_id=_id_of(source["payment_intent"]),
+        intent_id=id_in(source["payment_intent"]),
         created=source["created"],
         metadata=source["metadata"] or {},
         raw=source,
@@ -166,14 +192,14 @@ def intent_of(source: Mapping[str, Any]) -> Intent:
         created=source["created"],
         metadata=source["metadata"] or {},
         card=_card(charge) if isinstance(charge, Mapping) else None,
-        refusal=None if error is None else _refusal(error),
+        refusal=None if error is None else refusal_of(error),
         raw=source,
     )
 
 
 def charge_of(source: Mapping[str, Any]) -> Charge:
     """Read a charge object. Raises KeyError or TypeError when it is none."""
-    return Charge(source["id"], _id_of(source["payment_intent"]), source["metadata"] or {}, _card(source))
+    return Charge(source["id"], id_in(source["payment_intent"]), source["metadata"] or {}, _card(source))
 
 
 def event_of(payload: str | bytes) -> Event:
@@ -238,11 +264,13 @@ def _card(charge: Mapping[str, Any]) -> Card | None:
     return Card(details["card"]["brand"] or "card", details["card"]["last4"])
 
 
-def _refusal(error: Mapping[str, Any]) -> Refusal:
+def refusal_of(error: Mapping[str, Any]) -> Refusal:
+    """Why a charge did not work, from an error's body or a payment intent's last error."""
     code = error.get("decline_code") or error.get("code") or "declined"
     return Refusal(str(code)[:100], str(error.get("message") or "The payment was declined.")[:500])
 
 
-def _id_of(expandable: Any) -> str | None:
+def id_in(expandable: Any) -> str | None:
+    """The id of what may stand there whole, as its id, or not at all."""
     found = expandable["id"] if isinstance(expandable, Mapping) else expandable
     return None if found is None else str(found)

@@ -9,7 +9,7 @@ from uuid import UUID
 from contracts.message import Money, RefundId
 from services.billing.domain.currencies import to_stripe
 from services.billing.domain.returns import DisputeStatus, RefundStatus
-from services.billing.stripe_gateway.objects import Reference, _id_of, _money
+from services.billing.stripe_gateway.objects import Reference, _money, id_in
 
 _REFUND_STATES: dict[str, RefundStatus] = {
     "pending": "processing",
@@ -65,7 +65,7 @@ def refund_of(source: Mapping[str, Any]) -> RefundSeen:
         id=source["id"],
         status=_REFUND_STATES[source["status"]],
         amount=_money(source["amount"], source["currency"]),
-        intent_id=_id_of(source["payment_intent"]),
+        intent_id=id_in(source["payment_intent"]),
         refund_id=_refund_id(source["metadata"] or {}),
         failure=source.get("failure_reason"),
         created=source["created"],
@@ -82,7 +82,7 @@ def dispute_of(source: Mapping[str, Any]) -> DisputeSeen:
         status=stands,
         inquiry=status.startswith("warning_"),
         amount=_money(source["amount"], source["currency"]),
-        intent_id=_id_of(source["payment_intent"]),
+        intent_id=id_in(source["payment_intent"]),
         reason=str(source["reason"])[:100],
         evidence_due_at=datetime.fromtimestamp(due, UTC) if due else None,
         created=source["created"],

@@ -19,6 +19,7 @@ from services.billing.stripe_gateway.client import (
     _options,
     within_budget,
 )
+from services.billing.stripe_gateway.objects import id_in
 
 _KEY_LASTS = timedelta(hours=23)
 """Stripe forgets an idempotency key after 24 hours; from then on the same request would be a second one."""
@@ -118,12 +119,6 @@ def method_of(source: Mapping[str, Any]) -> Seen:
         email=billing["email"],
         country=(billing["address"] or {}).get("country"),
     )
-
-
-def id_in(expandable: Any) -> str | None:
-    """The id of what may stand there whole, as its id, or not at all."""
-    found = expandable["id"] if isinstance(expandable, Mapping) else expandable
-    return None if found is None else str(found)
 
 
 class StripeGateway(client.StripeGateway):

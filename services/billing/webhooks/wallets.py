@@ -10,7 +10,7 @@ from uuid import UUID
 from chassis.database import Tx
 from chassis.service import Runtime
 from services.billing.domain.methods import Wallet
-from services.billing.store import setups, stripe_customers, stripe_events, wallets
+from services.billing.store import agreements, setups, stripe_customers, stripe_events, wallets
 from services.billing.store.setups import Setup
 from services.billing.store.stripe_customers import Owner
 from services.billing.store.stripe_events import StoredEvent
@@ -129,5 +129,5 @@ def _why_not_theirs(setup: Setup | None, owner: Owner, news: WalletNews) -> str 
 async def _end_setup(tx: Tx, setup: Setup | None, news: WalletNews) -> str | None:
     if setup is None:
         return None
-    await setups.end_setup(tx, setup.id, "ended" if news.ended else "done")
+    await agreements.setup_ended(tx, setup, "ended" if news.ended else "done")
     return "setup ended" if news.ended else "setup done, methods mirrored"

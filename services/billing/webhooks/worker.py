@@ -7,22 +7,14 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from chassis.database import Tx
-from chassis.ids import new_id
 from chassis.service import Runtime
-from contracts.billing import Decline, Invoice, Payment
-from contracts.message import Money, PaymentId
-from services.billing.domain.invoices import Balance
+from contracts.billing import Decline, Invoice
+from contracts.message import PaymentId
 from services.billing.domain.settlement import (
     UNENDED,
-    AlreadyPaid,
-    AlreadyRecorded,
-    Collected,
-    PartPaid,
-    Settled,
     WrongAmount,
-    settle,
 )
-from services.billing.store import books, invoices, payments, stripe_events
+from services.billing.store import books, collecting, invoices, payments, settling, stripe_events
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import StoredEvent
 from services.billing.stripe_gateway import Refusal, StripeGateway, event_of
@@ -139,7 +131,7 @@ async def _apply(tx: Tx, told: Told) -> str | WrongAmount:
     attempt = _with_ids(attempt, told)
     match told.news:
         case Succeeded(took):
-            return await _collect(tx, invoice, attempt, took, told.intent_id)
+            return await settling.collect(tx, invoice, attempt, took, told.intent_id)
         case CardSeen():
             return await _note_card(tx, attempt)
         case OnItsWay() | Ended() | Declined() if attempt.payment.status not in UNENDED:
@@ -148,6 +140,9 @@ async def _apply(tx: Tx, told: Told) -> str | WrongAmount:
             return await _put_under_way(tx, invoice, attempt)
         case Ended(refusal):
             return await _end(tx, invoice, attempt, told, refusal)
+        case Declined(refusal) if attempt.payment.automatic:
+            await collecting.charge_failed(tx, invoice, attempt, _decline(refusal, told.at))
+            return "charge failed"
         case Declined(refusal):
             return await _note_decline(tx, invoice, attempt, _decline(refusal, told.at))
         case _:
@@ -160,47 +155,6 @@ def _with_ids(attempt: Attempt, told: Told) -> Attempt:
     if told.card is not None and (payment.status != "succeeded"):
         payment = payment.model_copy(update={"method": told.card.method, "last4": told.card.last4})
     return replace(attempt, payment=payment, session_id=attempt.session_id or told.session_id)
-
-
-async def _collect(tx: Tx, invoice: Invoice, attempt: Attempt, took: Money, intent_id: str | None) -> str | WrongAmount:
-    payment = attempt.payment
-    succeeded = payment.status == "succeeded"
-    asked = Money(payment.amount, payment.currency)
-    collected = Collected(asked, took, intent_id, succeeded, attempt.intent_id)
-    balance = Balance(invoice.status, invoice.currency, invoice.total, invoice.amount_paid, invoice.amount_processing)
-    outcome = settle(balance, collected, tx.now)
-    match outcome:
-        case AlreadyRecorded():
-            return "already recorded"
-        case WrongAmount():
-            return outcome
-        case Settled() | PartPaid() | AlreadyPaid():
-            if succeeded:
-                assert intent_id is not None, "Only another intent's success is not recorded already."
-                if await payments.intent_is_recorded(tx, intent_id):
-                    return "already recorded"
-                attempt = await _second_movement(tx, attempt, intent_id)
-            paid = replace(attempt, intent_id=intent_id or attempt.intent_id)
-            await books.payment_succeeded(tx, invoice, paid, outcome)
-            return type(outcome).__name__
-        case _:
-            assert_never(outcome)
-
-
-async def _second_movement(tx: Tx, attempt: Attempt, intent_id: str) -> Attempt:
-    """Money came twice for one attempt. The second has a row of its own, so that it can be given back."""
-    number = await invoices.next_attempt(tx, attempt.payment.invoice_id)
-    payment = Payment(
-        **attempt.payment.model_dump(include={"merchant_id", "customer_id", "invoice_id", "amount", "currency"}),
-        id=new_id(),
-        attempt=number,
-        status="processing",
-        created_at=tx.now,
-    )
-    second = Attempt(payment, intent_id, "stripe", "", attempt.correlation_id, {}, attempt.account)
-    await payments.insert_attempt(tx, second)
-    # Saved as *processing*, since its checkout is not open; but none of the invoice's processing amount is its own.
-    return replace(second, payment=payment.model_copy(update={"status": "created"}))
 
 
 async def _note_card(tx: Tx, attempt: Attempt) -> str:

@@ -43,6 +43,7 @@ from services.billing.domain.subscriptions.schedule import (
     upcoming,
 )
 from services.billing.domain.subscriptions.terms import (
+    MOST_PAYMENTS,
     Action,
     By,
     Charge,
@@ -57,6 +58,7 @@ from services.billing.domain.subscriptions.terms import (
 from services.billing.domain.subscriptions.turning import turns_on
 
 __all__ = [
+    "MOST_PAYMENTS",
     "Action",
     "By",
     "Charge",

@@ -1,0 +1,97 @@
+"""Accepting a subscription that asks for no money yet, with a trial or a start in the future: a method is given for it."""
+
+import hmac
+from datetime import datetime
+from functools import partial
+
+from chassis.requests import Commands, Questions, Work, steps
+from contracts.billing import (
+    AcceptSubscription,
+    PayLinkNotUsable,
+    SetupStarted,
+    SubscriptionLinkUrl,
+    SubscriptionNotChangeable,
+)
+from contracts.message import CustomerId, MailFacts, NotAllowed, NotFound, SubscriptionId
+from services.billing.domain import subscriptions as domain
+from services.billing.domain.periods import local_day
+from services.billing.handlers.setups import Purpose, hosted_setup
+from services.billing.handlers.subscribing import subscription_token
+from services.billing.handlers.subscriptions import require_changer, require_sight, zone_of
+from services.billing.settings import Settings
+from services.billing.store import agreements, subscriptions
+from services.billing.store.subscriptions import Kept
+from services.billing.stripe_gateway import StripeGateway
+
+
+async def accept_subscription(
+    work: Work, command: AcceptSubscription, *, stripe: StripeGateway, settings: Settings
+) -> SetupStarted:
+    """Answer with the URL of the page on which the customer gives a payment method; that accepts it."""
+    if work.cause.merchant_id is None:
+        raise NotFound
+    found = await subscriptions.subscription(work.db, work.cause.merchant_id, command.subscription_id)
+    kept = _require_customer(work, found, command.link_token_sha256)
+    if kept.state.first_invoice_id is not None:
+        raise SubscriptionNotChangeable("It is accepted by paying its first invoice.", why="pay-the-invoice")
+    today = local_day(work.db.clock.now(), await zone_of(work.db, kept))
+    if refused := domain.why_not(agreements.terms_of(kept.state), kept.standing, "accept", today, "customer"):
+        raise SubscriptionNotChangeable(refused.sentence, why=refused.code)
+    order = SubscriptionId(kept.state.id)
+    token = subscription_token(settings.secret_key, order, kept.link_generation)
+    purpose = Purpose(CustomerId(kept.state.customer_id), command.return_path, order, token)
+    return await hosted_setup(work, purpose, stripe=stripe, settings=settings)
+
+
+def _require_customer(work: Work, found: Kept | None, token_sha256: str | None) -> Kept:
+    actor = work.cause.actor
+    if actor.kind != "public":
+        kept = require_sight(found, actor)
+        if actor.kind != "contact":
+            raise NotAllowed("Only the customer can accept it. Send them the link.")
+        require_changer(actor)
+        return kept
+    if found is None or found.state.link is None:
+        raise NotFound
+    if not hmac.compare_digest(found.state.link.token_sha256, token_sha256 or ""):
+        raise NotFound
+    _require_living_link(found, work.db.clock.now())
+    return found
+
+
+def _require_living_link(kept: Kept, now: datetime) -> None:
+    link = kept.state.link
+    if link is None:
+        raise PayLinkNotUsable("It has a link while it waits to be accepted without a payment.", why="unknown")
+    if link.revoked:
+        raise PayLinkNotUsable("This link was withdrawn.", why="revoked")
+    if link.expires_at is not None and link.expires_at <= now:
+        raise PayLinkNotUsable("This link has expired.", why="expired")
+
+
+async def subscription_link(work: Work, question: SubscriptionLinkUrl, *, secret_key: str) -> MailFacts:
+    """The secret path of the page on which it is accepted."""
+    actor = work.cause.actor
+    if work.cause.merchant_id is None:
+        raise NotFound
+    found = await subscriptions.subscription(work.db, work.cause.merchant_id, question.subscription_id)
+    kept = require_sight(found, actor)
+    if actor.kind not in ("member", "api_key"):
+        raise NotAllowed("Only the merchant can copy the link.")
+    _require_living_link(kept, work.db.clock.now())
+    return MailFacts(still_true=kept.standing.status == "pending", path=link_path(kept, secret_key))
+
+
+def link_path(kept: Kept, secret_key: str) -> str:
+    """The secret path of the public page on which it is accepted; `/pay/…`, as an invoice's."""
+    return f"/pay/{subscription_token(secret_key, SubscriptionId(kept.state.id), kept.link_generation)}"
+
+
+def commands(stripe: StripeGateway, settings: Settings) -> Commands:
+    """Which function answers which command."""
+    return {AcceptSubscription: steps(partial(accept_subscription, stripe=stripe, settings=settings))}
+
+
+def answers(secret_key: str) -> Questions:
+    """Which function answers which question. Links are derived from `secret_key`."""
+    return {SubscriptionLinkUrl: partial(subscription_link, secret_key=secret_key)}

@@ -1,0 +1,101 @@
+"""Renewals: each due subscription gets its next invoice, number and attempt in one transaction; `charging` collects.
+
+What an outage has kept back comes oldest first, one charge of a subscription an hour: nobody finds three months on their
+account at once without a word.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chassis.database import Tx
+from chassis.service import Runtime
+from contracts.billing import Decline, Invoice, SubscriptionRenewed
+from contracts.identity import Merchant
+from contracts.message import PaymentMethodId
+from services.billing.domain.periods import local_day
+from services.billing.domain.subscriptions import Charge, charged, due
+from services.billing.schedules.beginning import begin_charge
+from services.billing.store import agreements, charging, collecting, copies, subscriptions
+from services.billing.store.subscriptions import Kept
+
+log = logging.getLogger("portal.billing.renewing")
+
+_BETWEEN = timedelta(hours=1)
+_AFTER_TROUBLE = timedelta(minutes=10)
+
+
+@dataclass
+class _Claimed:
+    """Which one is in hand, for whoever has to put it off."""
+
+    kept: Kept | None = None
+
+
+async def renew_due(runtime: Runtime, *, at_once: int = 4) -> int:
+    """Let everything take place that is due by now. Returns how many subscriptions were looked at."""
+    until, count = runtime.clock.now(), 0
+
+    async def keep_renewing() -> None:
+        nonlocal count
+        while await renew_next(runtime, until):
+            count += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(keep_renewing())
+    return count
+
+
+async def renew_next(runtime: Runtime, until: datetime) -> bool:
+    """The subscription that waits longest. False: none is due."""
+    claimed = _Claimed()
+    try:
+        async with runtime.db.transaction(runtime.system_cause()) as tx:
+            claimed.kept = await subscriptions.claim_due(tx, until)
+            if claimed.kept is not None:
+                await _renew(tx, claimed.kept, runtime.settings.secret_key)
+    except Exception:
+        if claimed.kept is None:
+            raise
+        # One that cannot be renewed must not keep the others waiting.
+        log.exception("A subscription could not be renewed.", extra={"subscription": str(claimed.kept.state.id)})
+        await subscriptions.put_off(runtime.db, claimed.kept.state.id, runtime.clock.now() + _AFTER_TROUBLE)
+    return claimed.kept is not None
+
+
+async def _renew(tx: Tx, kept: Kept, secret_key: str) -> None:
+    merchant = await copies.merchant(tx, kept.state.merchant_id)
+    assert merchant is not None, "Nothing was agreed before its merchant was known, and none is deleted."
+    kept = await agreements.let_turn(tx, kept, merchant.time_zone)
+    charge = due(agreements.terms_of(kept.state), kept.standing, local_day(tx.now, merchant.time_zone))
+    if charge is not None:
+        await _charge(tx, kept, charge, merchant, secret_key)
+    else:
+        await agreements.look_again(tx, kept, merchant.time_zone, tx.now + _BETWEEN)
+
+
+async def _charge(tx: Tx, kept: Kept, charge: Charge, merchant: Merchant, secret_key: str) -> None:
+    customer = await copies.customer(tx, kept.state.merchant_id, kept.state.customer_id)
+    assert customer is not None, "Customers are archived or erased, never deleted."
+    after = charged(agreements.terms_of(kept.state), kept.standing, charge)
+    period = agreements.period_of(charge.period) or kept.state.current_period
+    zone, soonest = merchant.time_zone, tx.now + _BETWEEN
+    renewed = agreements.shown(kept, after, current_period=period)
+    renewed = await agreements.tell(tx, renewed, SubscriptionRenewed, zone, soonest)
+    if after.status == "completed" and kept.standing.status != "completed":
+        await agreements.stood(tx, renewed, after, zone)
+    # The invoice's number is the last lock: everybody else's next one waits until this has committed.
+    invoice = await charging.make_invoice(tx, kept, charge, merchant, customer, secret_key)
+    if invoice is not None:
+        await _collect(tx, invoice, kept.state.payment_method_id)
+
+
+async def _collect(tx: Tx, invoice: Invoice, named: PaymentMethodId | None) -> None:
+    by = await collecting.chargeable(tx, invoice.merchant_id, invoice.customer_id, named)
+    if by is not None:
+        await begin_charge(tx, invoice, by)
+    else:
+        message = "There is no payment method that could be charged."
+        await collecting.charge_failed(tx, invoice, None, Decline(code="no_payment_method", message=message, at=tx.now))

@@ -1,0 +1,101 @@
+"""Dunning: charges that failed are tried again on their days, and at once when there is a new default method."""
+
+import logging
+from datetime import datetime, timedelta
+
+from chassis.database import Row, Tx
+from chassis.service import Runtime
+from contracts.billing import Decline, Invoice, InvoiceChargeStarted
+from contracts.message import InvoiceId, PaymentMethodId
+from services.billing.domain.dunning import hard
+from services.billing.domain.invoices import Balance
+from services.billing.schedules.beginning import begin_charge
+from services.billing.store import books, collecting, debts, payments, subscriptions
+from services.billing.store.collecting import AUTHENTICATE, Chargeable
+
+log = logging.getLogger("portal.billing.retrying")
+
+_BUSY = timedelta(hours=1)
+"""Somebody is paying, or money is on its way: look again so much later."""
+_DEBTORS = 100
+
+
+async def retry_due(runtime: Runtime) -> int:
+    """Try again what is due by now, and collect the debt of those who have a new default method. Returns how many."""
+    until, count = runtime.clock.now(), 0
+    for debtor in await debts.debtors(runtime.db, _DEBTORS):
+        count += await _collect_debt(runtime, debtor)
+    while await _retry_next(runtime, until):
+        count += 1
+    return count
+
+
+async def _retry_next(runtime: Runtime, until: datetime) -> bool:
+    async with runtime.db.transaction(runtime.system_cause()) as tx:
+        invoice = await collecting.claim_retry(tx, until)
+        if invoice is None:
+            return False
+        await _retry(tx, invoice)
+        return True
+
+
+async def _retry(tx: Tx, invoice: Invoice) -> None:
+    if invoice.status != "open":
+        await collecting.put_off(tx, invoice.id, None)
+        return
+    if await _is_busy(tx, invoice):
+        await collecting.put_off(tx, invoice.id, tx.now + _BUSY)
+        return
+    by = await _chargeable(tx, invoice)
+    if decline := await _in_vain(tx, invoice, by):
+        await collecting.charge_failed(tx, invoice, None, decline)
+    elif by is not None:
+        await _try_again(tx, invoice, by)
+
+
+async def _is_busy(tx: Tx, invoice: Invoice) -> bool:
+    balance = Balance(invoice.status, invoice.currency, invoice.total, invoice.amount_paid, invoice.amount_processing)
+    return (
+        balance.payable_now == 0
+        or await payments.open_attempt(tx, invoice.merchant_id, InvoiceId(invoice.id)) is not None
+    )
+
+
+async def _in_vain(tx: Tx, invoice: Invoice, by: Chargeable | None) -> Decline | None:
+    """Why a charge would be in vain: no method, or the same one that was declined for good or wants to be confirmed."""
+    last = await payments.last_charge(tx, InvoiceId(invoice.id))
+    if by is None:
+        message = "There is no payment method that could be charged."
+        known = last.decline if last else None
+        return known or Decline(code="no_payment_method", message=message, at=tx.now)
+    if last is None or last.decline is None or last.payment_method_id != by.method_id:
+        return None
+    return last.decline if hard(last.decline.code) or last.decline.code == AUTHENTICATE else None
+
+
+async def _chargeable(tx: Tx, invoice: Invoice) -> Chargeable | None:
+    named: PaymentMethodId | None = None
+    if invoice.subscription_id is not None:
+        kept = await subscriptions.subscription(tx, invoice.merchant_id, invoice.subscription_id)
+        named = kept.state.payment_method_id if kept else None
+    return await collecting.chargeable(tx, invoice.merchant_id, invoice.customer_id, named)
+
+
+async def _try_again(tx: Tx, invoice: Invoice, by: Chargeable) -> None:
+    assert invoice.collection is not None, "What is tried again has failed before."
+    collection = invoice.collection.model_copy(update={"next_try_at": None})
+    started = await books.tell_invoice(tx, InvoiceChargeStarted, invoice, collection=collection)
+    await begin_charge(tx, started, by)
+
+
+async def _collect_debt(runtime: Runtime, debtor: Row) -> int:
+    """Charge all that a customer owes whose automatic charge has failed, to the method that they have now."""
+    count = 0
+    async with runtime.db.transaction(runtime.system_cause(debtor["merchant_id"])) as tx:
+        for invoice in await collecting.lock_debts(tx, debtor["merchant_id"], debtor["customer_id"]):
+            by = await _chargeable(tx, invoice)
+            if by is not None and not await _is_busy(tx, invoice) and not await _in_vain(tx, invoice, by):
+                await _try_again(tx, invoice, by)
+                count += 1
+        await debts.collected(tx, debtor)
+    return count

@@ -1,0 +1,146 @@
+"""Collecting without the customer being there: what can be charged, what is to be tried again, what a failure brings."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.database import Database, Row, Tx
+from contracts.billing import Collection, Decline, Invoice
+from contracts.message import CustomerId, InvoiceId, MerchantId, PaymentMethodId
+from services.billing.domain.dunning import Policy, next_try
+from services.billing.domain.periods import local_day
+from services.billing.domain.subscriptions import after_last_retry
+from services.billing.store import agreements, books, copies, defaults, invoices, subscriptions
+from services.billing.store.copies import Reader
+from services.billing.store.payments import Attempt
+
+CHARGES = "charge_due"
+"""What is notified when an automatic attempt waits to be charged."""
+RETRIES = agreements.CHANNEL
+"""What is notified when debt may be collected at once."""
+AUTHENTICATE = "authentication_required"
+"""Stripe's word for a bank that wants the customer to confirm."""
+
+
+@dataclass(frozen=True)
+class Chargeable:
+    """A method that can be charged: ours and Stripe's ids of it, and Stripe's of whose it is, on which account."""
+
+    method_id: PaymentMethodId
+    stripe_id: str
+    customer: str
+    account: str | None
+
+
+async def chargeable(
+    db: Reader, merchant_id: MerchantId, customer_id: CustomerId, named: PaymentMethodId | None
+) -> Chargeable | None:
+    """The method that a subscription names, else the customer's default one; None: there is none that works."""
+    row = await db.fetchrow(
+        """
+        SELECT m.id, m.stripe_id, m.account, c.stripe_id AS customer
+        FROM payment_method AS m JOIN stripe_customer AS c USING (merchant_id, customer_id, account)
+        WHERE m.merchant_id = $1 AND m.customer_id = $2 AND m.working AND NOT m.removed AND c.stripe_id IS NOT NULL
+          AND (m.id = $3 OR m.is_default)
+        ORDER BY m.is_default LIMIT 1
+        """,
+        merchant_id,
+        customer_id,
+        named,
+    )
+    if row is None:
+        return None
+    return Chargeable(row["id"], row["stripe_id"], row["customer"], row["account"] or None)
+
+
+async def charge_failed(tx: Tx, invoice: Invoice, attempt: Attempt | None, decline: Decline) -> Invoice:
+    """A charge failed, or was in vain (no `attempt`): plan the next try; after the last one the subscription's end.
+
+    The caller holds the invoice's lock.
+    """
+    merchant = await copies.merchant(tx, invoice.merchant_id)
+    zone = merchant.time_zone if merchant else "UTC"
+    before = invoice.collection or Collection()
+    failures, first = before.failures + 1, before.first_failed_at or tx.now
+    usual = await defaults.defaults(tx, invoice.merchant_id)
+    at = next_try(Policy(usual.retry_days), failures, first, zone)
+    collection = Collection(
+        failures=failures,
+        first_failed_at=first,
+        next_try_at=at,
+        last_failure=decline,
+        confirm=decline.code == AUTHENTICATE,
+        exhausted=at is None,
+    )
+    failed = await books.charge_failed(tx, invoice, attempt, decline, collection)
+    if at is None:
+        await _give_up(tx, invoice, zone)
+    return failed
+
+
+async def never_charged(tx: Tx, invoice: Invoice, attempt: Attempt) -> None:
+    """An attempt never reached Stripe. While something is owed, another one follows soon."""
+    before = invoice.collection or Collection()
+    at = tx.now if invoice.status == "open" else None
+    decline = Decline(code="never_charged", message="The charge did not reach the bank.", at=tx.now)
+    await books.charge_failed(tx, invoice, attempt, decline, before.model_copy(update={"next_try_at": at}))
+
+
+async def _give_up(tx: Tx, invoice: Invoice, zone: str) -> None:
+    """What was agreed for when the last retry has failed. The invoice stays open: the customer still owes it."""
+    if invoice.subscription_id is None:
+        return
+    kept = await subscriptions.lock_subscription(tx, invoice.merchant_id, invoice.subscription_id)
+    assert kept is not None, "Subscriptions are never deleted."
+    after = after_last_retry(agreements.terms_of(kept.state), kept.standing, local_day(tx.now, zone))
+    if after.status != kept.standing.status:
+        await agreements.stood(tx, kept, after, zone, cancelled_by="collection")
+
+
+async def something_due(db: Database, at: datetime) -> bool:
+    """Whether there is anything to renew, to try again or to collect."""
+    found = await db.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM subscription WHERE next_turn_at <= $1)
+            OR EXISTS (SELECT FROM invoice WHERE next_try_at <= $1)
+            OR EXISTS (SELECT FROM stripe_customer WHERE collect_since IS NOT NULL)
+        """,
+        at,
+    )
+    return bool(found)
+
+
+async def claim_retry(tx: Tx, at: datetime) -> Invoice | None:
+    """Lock the open invoice whose next try has waited longest; those that another has locked are passed over."""
+    row = await tx.fetchrow(
+        """
+        SELECT merchant_id, id FROM invoice WHERE next_try_at <= $1
+        ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        """,
+        at,
+    )
+    return await _again(tx, row)
+
+
+async def _again(tx: Tx, row: Row | None) -> Invoice | None:
+    return None if row is None else await invoices.lock_invoice(tx, row["merchant_id"], row["id"])
+
+
+async def put_off(db: Database | Tx, invoice_id: UUID, until: datetime | None) -> None:
+    """Try it later. Not announced: what was said of it stays true."""
+    await db.execute("UPDATE invoice SET next_try_at = $2 WHERE id = $1", invoice_id, until)
+
+
+async def lock_debts(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> list[Invoice]:
+    """The customer's open invoices of which an automatic charge has failed, locked, the oldest first."""
+    rows = await tx.fetch(
+        """
+        SELECT merchant_id, id FROM invoice
+        WHERE merchant_id = $1 AND customer_id = $2 AND status = 'open' AND (collection->>'failures')::int > 0
+        ORDER BY id FOR UPDATE
+        """,
+        merchant_id,
+        customer_id,
+    )
+    found = [await invoices.lock_invoice(tx, merchant_id, InvoiceId(row["id"])) for row in rows]
+    return [each for each in found if each is not None]

@@ -1,0 +1,47 @@
+"""Old debt that a new default method is to settle at once: asked for by whoever changes methods, done by the collector."""
+
+from collections.abc import Sequence
+
+from chassis.database import Database, Row, Tx
+from contracts.message import CustomerId, MerchantId
+
+CHANNEL = "subscription_due"
+"""What is notified when something may be collected at once; the same as of subscriptions, for the same worker."""
+
+
+async def new_default(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> None:
+    """The customer has a default method that they did not have: their debt is collected at once, once this has committed.
+
+    Only asked for here: whoever changes methods holds the customer's row, and waits for no invoice.
+    """
+    await tx.execute(
+        "UPDATE stripe_customer SET collect_since = $3 WHERE merchant_id = $1 AND customer_id = $2",
+        merchant_id,
+        customer_id,
+        tx.now,
+    )
+    tx.notify(CHANNEL)
+
+
+async def debtors(db: Database, limit: int) -> Sequence[Row]:
+    """Customers whose debt is to be collected at once: `merchant_id`, `customer_id`, `collect_since`."""
+    return await db.fetch(
+        """
+        SELECT DISTINCT merchant_id, customer_id, collect_since FROM stripe_customer
+        WHERE collect_since IS NOT NULL ORDER BY collect_since LIMIT $1
+        """,
+        limit,
+    )
+
+
+async def collected(tx: Tx, debtor: Row) -> None:
+    """Their debt is being collected, unless somebody has asked again meanwhile."""
+    await tx.execute(
+        """
+        UPDATE stripe_customer SET collect_since = NULL
+        WHERE merchant_id = $1 AND customer_id = $2 AND collect_since = $3
+        """,
+        debtor["merchant_id"],
+        debtor["customer_id"],
+        debtor["collect_since"],
+    )

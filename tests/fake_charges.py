@@ -1,0 +1,95 @@
+"""Charges of FakeStripe for which nobody is there: saved methods, and how their banks behave."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from services.billing.stripe_gateway import Intent, Refusal, StripeDeclinedError, StripeRefusedError, intent_of
+
+Json = dict[str, Any]
+
+
+class FakeCharges:
+    """A part of FakeStripe. `behaves` says of a method's id what its bank answers: a decline code, or *processing*."""
+
+    keys: dict[str, str]
+    intents: dict[str, Json]
+    fails: dict[str, list[Exception]]
+    lost: dict[str, list[Exception]]
+    methods: dict[str, Json]
+    _numbers: Iterator[int]
+
+    if TYPE_CHECKING:  # FakeStripe's
+
+        def tell(self, kind: str, thing: Json, account: str | None = None) -> Json: ...
+        def _take(self, name: str, waiting: dict[str, list[Exception]], *, note: bool = True) -> None: ...
+
+    def nothing_charged(self) -> None:
+        """No charges; every bank says yes, and our clocks agree."""
+        self.behaves: dict[str, str] = {}
+        self.charged: dict[str, Json] = {}
+        self.apart = timedelta(0)
+
+    async def charge(self, request: Mapping[str, Any], key: str, account: str | None) -> Intent:
+        self._take("charge", self.fails)
+        if key not in self.keys:
+            self.keys[key] = self._tried(request)
+            self.charged[key] = dict(request)
+        elif self.charged[key] != dict(request):
+            raise StripeRefusedError("idempotency_error", "The key came with another body.")
+        self._take("charge", self.lost, note=False)
+        intent = self.intents[self.keys[key]]
+        if intent["status"] == "requires_payment_method":
+            error = intent["last_payment_error"]
+            raise StripeDeclinedError(Refusal(error["decline_code"], error["message"]), "card_declined", intent["id"])
+        return intent_of(copy.deepcopy(intent))
+
+    async def now(self) -> datetime:
+        return datetime.now(UTC) + self.apart
+
+    def _tried(self, request: Mapping[str, Any]) -> str:
+        method = self.methods[request["payment_method"]]
+        assert method["customer"] == request["customer"], "Stripe charges a customer's own methods only."
+        answer = self.behaves.get(method["id"], "succeeded")
+        intent: Json = {
+            "id": f"pi_{next(self._numbers)}",
+            "object": "payment_intent",
+            "amount": request["amount"],
+            "amount_received": 0,
+            "currency": request["currency"],
+            "created": int(datetime.now(UTC).timestamp()),
+            "metadata": dict(request["metadata"]),
+            "latest_charge": None,
+            "last_payment_error": None,
+            "status": answer,
+        }
+        self.intents[intent["id"]] = intent
+        if answer == "succeeded":
+            self._succeeds(intent, method["card"])
+        elif answer != "processing":
+            self._is_refused(intent, answer)
+        return str(intent["id"])
+
+    def _succeeds(self, intent: Json, card: Json) -> None:
+        details = {"type": "card", "card": {"brand": card["brand"], "last4": card["last4"]}}
+        charge = {"id": f"ch_{next(self._numbers)}", "object": "charge", "payment_intent": intent["id"]}
+        charge |= {"metadata": intent["metadata"], "payment_method_details": details}
+        intent.update(status="succeeded", amount_received=intent["amount"], latest_charge=charge)
+        self.tell("charge.succeeded", charge)
+        self.tell("payment_intent.succeeded", intent | {"latest_charge": charge["id"]})
+
+    def _is_refused(self, intent: Json, code: str) -> None:
+        error = {"code": "card_declined", "decline_code": code, "message": "Your card was declined."}
+        intent.update(status="requires_payment_method", last_payment_error=error)
+        self.tell("payment_intent.payment_failed", intent)
+
+    def bank_answers(self, intent_id: str, code: str | None = None) -> None:
+        """The bank of a charge that was *processing* says yes, or no with a code."""
+        intent = self.intents[intent_id]
+        if code is None:
+            self._succeeds(intent, {"brand": "visa", "last4": "4242"})
+        else:
+            self._is_refused(intent, code)
