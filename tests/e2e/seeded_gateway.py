@@ -153,6 +153,7 @@ class Seed:
             at = make.NOW - timedelta(days=past, hours=1)
             self.tell_as(make.payment(paid, at, amount=(past * 7919) % 90_000 + 4_000), "succeeded", at=at)
         self._returns(invoices["refunded"], by_ada)
+        self._methods(by_sam)
         self._todos(invoices["open"], paid, by_sam, by_ada)
         self._customers(by_ada)
         return invoices["open"]
@@ -231,6 +232,27 @@ class Seed:
                 id=id_, merchant_id=id_, finished_at=make.NOW, compared=128, found=2, differences=differences
             )
         )
+
+    def _methods(self, by_sam: str) -> None:
+        """A dead default that is charged, one that expires soon, one that has expired, a bank account."""
+        of, today = self.customer, make.NOW.date()
+        dead = make.payment_method(of, working=False, failure="stolen_card", in_use=True)
+        soon = {"brand": "mastercard", "last4": "4444", "exp_month": today.month, "exp_year": today.year}
+        bank = {"kind": "sepa_debit", "brand": None, "last4": "3000", "exp_month": None, "exp_year": None}
+        self.method = make.payment_method(of, is_default=False, **soon)
+        self.tell_as(self.method, "added", actor=by_sam)
+        self.tell_as(make.payment_method(of, is_default=False, last4="0341", exp_month=1, exp_year=2020), "added")
+        self.tell_as(make.payment_method(of, is_default=False, **bank), "added")
+        died = self.tell_as(dead, "stopped_working")
+        self.dead = dead
+        about = TodoSubject(kind="payment_method", id=dead.id, label="4242")
+        replace = make.todo(
+            of, "Replace card ending 4242", origin="billing", subject=about, priority="high", due_on=None
+        )
+        self.tell_as(replace, "created", causationid=died)
+        asked = TodoSubject(kind="request", id=new_id(), label="Website care")
+        wish = {"subject": asked, "created_by": "Sam Okafor", "notes": "We are away in May.", "due_on": None}
+        self.tell_as(make.todo(of, "Sam Okafor asks to pause Website care", origin="merchant", **wish), "created")
 
     def _todos(self, invoice: Invoice, paid: Invoice, by_sam: str, by_ada: str) -> None:
         of = self.customer
@@ -348,6 +370,9 @@ def pages_of(seed: Seed, *, full: bool) -> dict[str, list[str]]:
     shown = ("open", "overdue", "paying", "paid", "refunded", "void", "declined", "in_parts")
     contact += [f"/portal/payments/{seed.made[name].id}" for name in shown]
     contact += [f"/portal/payments/{seed.made['open'].id}?paid=confirming", f"/portal/todos/{seed.own.id}"]
+    contact += ["/portal/payment-methods", "/portal/payment-methods/saving?since=1&added=confirming"]
+    contact += [f"/portal/payment-methods/saving?since={int(make.NOW.timestamp()) + 10**6}&added=confirming"]
+    contact += [f"/portal/payment-methods/{each.id}{to}" for each in (seed.method, seed.dead) for to in ("", "/remove")]
     member += [f"/console/invoices/{invoice.id}" for invoice in seed.made.values()]
     member += [f"/console/invoices/{seed.made['open'].id}/{page}" for page in ("link", "replacements/new")]
     member += [f"/console/invoices/{seed.made[name].id}/refunds/new" for name in ("refunded", "open")]
