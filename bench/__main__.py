@@ -19,6 +19,7 @@ FIGURES = (
     "webhook",
     "whole_system",
     "list_page",
+    "billing_at_size",
     "receipt_pdf",
 )
 
