@@ -124,6 +124,9 @@ async def _keep(tx: Tx, before: list[Kept], after: list[Kept]) -> None:
         was = known.get(kept.id)
         if was != now:
             await _tell(tx, now, _event(was, now))
+        if was is not None and now.method.is_default and now.method.working and not was.method.working:
+            # A renewed card is as good as a new one: what it could not be charged is collected at once.
+            await debts.new_default(tx, merchant_id, customer_id)
 
 
 def is_used(kept: Kept, uses: Iterable[Use]) -> bool:

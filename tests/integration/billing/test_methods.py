@@ -511,6 +511,21 @@ async def test_a_hard_decline_is_remembered_until_the_card_is_renewed_or_charged
     assert await purse.summary() == [("4242", True, True)]
 
 
+async def test_a_renewed_default_settles_old_debt_as_a_new_one_does(fake_shop: Shop) -> None:
+    purse, db = Purse(fake_shop), fake_shop.h.db
+    card = await purse.adds()
+    asked = "SELECT collect_since FROM stripe_customer"
+    assert await db.fetchval(asked) is not None
+    await db.execute("UPDATE stripe_customer SET collect_since = NULL")
+    async with fake_shop.h.transaction(fake_shop.h.runtime.system_cause(fake_shop.merchant_id)) as tx:
+        await wallets.stopped_working(tx, fake_shop.merchant_id, id_of(card), "expired_card")
+    assert await db.fetchval(asked) is None
+    await purse.changed_at_stripe(card, 12, 2040)
+    await fake_shop.work()
+    assert await purse.summary() == [("4242", True, True)]
+    assert await db.fetchval(asked) is not None
+
+
 async def test_every_method_can_be_republished(fake_shop: Shop) -> None:
     from services.billing.store.methods import every_payment_method
 
