@@ -491,13 +491,24 @@ def rolling_restart(chaos: Chaos) -> None:
     before = len(chaos.load.record.acknowledged)
     for service in SERVICES:
         for process in chaos.plant.replicas_of(service):
-            starts = process.starts
-            process.signal(signal.SIGTERM)
-            chaos.plant.until(f"{process.name} to start again", lambda p=process, n=starts: p.starts > n)  # type: ignore[misc]  # mypy does not infer a lambda's defaults
-            chaos.plant.wait_ready()
+            restart(chaos, process)
     failed = [what for at, what in chaos.load.record.failed if at >= began]
     assert not failed, f"{len(failed)} requests failed during a rolling restart: {failed[:3]}"
     assert len(chaos.load.record.acknowledged) > before, "nothing was asked during the rolling restart"
+
+
+def restart(chaos: Chaos, process: Process) -> None:
+    """As a deploy does: the balancer sends it nothing more, then it is told to end, then it gets work again."""
+    doors = [door for door in chaos.plant.doors.values() if process.port in door.targets]
+    for door in doors:
+        door.targets.remove(process.port)
+        chaos.plant.until(f"{process.name} to be idle", lambda d=door: not d.open[process.port])  # type: ignore[misc]  # mypy does not infer a lambda's defaults
+    starts = process.starts
+    process.signal(signal.SIGTERM)
+    chaos.plant.until(f"{process.name} to start again", lambda: process.starts > starts)
+    chaos.plant.wait_ready()
+    for door in doors:
+        door.targets.append(process.port)
 
 
 def calm(chaos: Chaos) -> None:

@@ -297,8 +297,8 @@ def bills(books: Books) -> Check:
         for row in books.invoices
         if row["status"] in ("open", "paid")
     }
-    rows = books.rows("todos", "SELECT invoice_id, status FROM todo WHERE origin = 'billing'")
-    have = {row["invoice_id"]: row["status"] for row in rows}
+    rows = books.rows("todos", "SELECT subject_id, status FROM todo WHERE subject_kind = 'invoice'")
+    have = {row["subject_id"]: row["status"] for row in rows}
     wrong = [
         f"the to-do of {id_} is {have.get(id_)}, not {status}" for id_, status in due.items() if have.get(id_) != status
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, Literal
@@ -148,10 +149,14 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 
 class Balancer:
-    """Passes each connection on to the next target that takes it. Only a refused connection is tried elsewhere."""
+    """Passes each connection on to the next target that takes it. Only a refused connection is tried elsewhere.
+
+    `open` counts the connections of each target. One that is taken out of `targets` gets no new ones.
+    """
 
     def __init__(self, loop: Loop) -> None:
         self.targets: list[int] = []
+        self.open: Counter[int] = Counter()
         self._next = 0
         self._loop = loop
         self._serving: set[asyncio.Task[None]] = set()
@@ -169,18 +174,21 @@ class Balancer:
         _hold(self._serving, self._serve(reader, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in self.targets:
-            self._next += 1
-            port = self.targets[self._next % len(self.targets)]
+        targets = list(self.targets)
+        self._next += 1
+        for place in range(len(targets)):
+            port = targets[(self._next + place) % len(targets)]
             try:
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 continue
+            self.open[port] += 1
             try:
                 await asyncio.gather(_pass(reader, far_writer), _pass(far_reader, writer))
             except OSError:
                 pass
             finally:
+                self.open[port] -= 1
                 far_writer.transport.abort()
                 writer.transport.abort()
             return
