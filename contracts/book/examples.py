@@ -220,6 +220,17 @@ CHANGES: dict[str, dict[str, Any]] = {
         "being_paid": {"payment_id": fixed_id("payment"), "since": "2026-03-02T12:02:00Z", "by": "Ada Lovelace"}
     },
     "billing.invoice.payment_declined.v1": {"last_decline": _DECLINE},
+    "billing.invoice.charge_failed.v1": {
+        "kind": "recurring",
+        "subscription_id": fixed_id("subscription"),
+        "last_decline": _DECLINE,
+        "collection": {
+            "failures": 1,
+            "first_failed_at": "2026-03-02T12:03:00Z",
+            "next_try_at": "2026-03-04T08:00:00Z",
+            "last_failure": _DECLINE,
+        },
+    },
     "billing.invoice.part_paid.v1": {
         "amount_paid": 10000,
         "amount_due": 13800,
