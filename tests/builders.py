@@ -11,14 +11,18 @@ from chassis.tokens import digest
 from contracts.billing import (
     CreditNote,
     Dispute,
+    Interval,
     Invoice,
     LineItem,
     Party,
     PayLink,
     Payment,
     PaymentMethod,
+    Period,
+    PlannedCharge,
     Receipt,
     Refund,
+    Subscription,
     TaxLine,
 )
 from contracts.identity import Contact, Customer, Invitation, Logo, Member, Merchant, Person
@@ -185,6 +189,35 @@ def payment_method(of: Customer, **given: Any) -> PaymentMethod:
         "added_at": NOW - timedelta(days=40),
     }
     return PaymentMethod.model_validate(values | given)
+
+
+def subscription(of: Customer, amount: int = 1_200, **given: Any) -> Subscription:
+    """A subscription by the month that has been running for two of them."""
+    title = given.get("title", "Hosting, small")
+    last = TODAY - timedelta(days=10)
+    period = Period(starts_on=last, ends_on=last + timedelta(days=29))
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "merchant_id": of.merchant_id,
+        "customer_id": of.id,
+        "kind": "recurring",
+        "status": "active",
+        "title": title,
+        "currency": "EUR",
+        "lines": (LineItem(description=title, quantity=Decimal(1), unit_amount=amount, amount=amount),),
+        "subtotal": amount,
+        "tax": 0,
+        "total": amount,
+        "interval": Interval(unit="month"),
+        "anchor_on": TODAY - timedelta(days=40),
+        "current_period": period,
+        "charges_made": 2,
+        "charges_paid": 2,
+        "next_charge": PlannedCharge(on=last + timedelta(days=30), amount=amount, period=period),
+        "created_at": NOW - timedelta(days=42),
+        "accepted_at": NOW - timedelta(days=40),
+    }
+    return Subscription.model_validate(values | given)
 
 
 def payment(of: Invoice, at: datetime | None = None, **given: Any) -> Payment:

@@ -39,12 +39,17 @@ from contracts.billing import (
     CurrencyStatement,
     Decline,
     Difference,
+    Instalment,
     Invoice,
     LineItem,
+    MovedCharge,
     PayLink,
+    PlannedCharge,
+    PreviewSubscription,
     Reconciliation,
     Statement,
     StatementEntry,
+    SubscriptionPreview,
     TaxLine,
 )
 from contracts.identity import Account, Customer, InvitationView, Merchant, Person, SignedIn
@@ -154,6 +159,7 @@ class Seed:
             self.tell_as(make.payment(paid, at, amount=(past * 7919) % 90_000 + 4_000), "succeeded", at=at)
         self._returns(invoices["refunded"], by_ada)
         self._methods(by_sam)
+        self._subscriptions(by_ada)
         self._todos(invoices["open"], paid, by_sam, by_ada)
         self._customers(by_ada)
         return invoices["open"]
@@ -254,6 +260,44 @@ class Seed:
         wish = {"subject": asked, "created_by": "Sam Okafor", "notes": "We are away in May.", "due_on": None}
         self.tell_as(make.todo(of, "Sam Okafor asks to pause Website care", origin="merchant", **wish), "created")
 
+    def _subscriptions(self, by_ada: str) -> None:
+        of, days = self.customer, make.due
+        plan: dict[str, Any] = {"kind": "payment_plan", "interval": None, "current_period": None}
+        parts = tuple(
+            Instalment(number=n, due_on=days(30 * n), was_due_on=days(30 * n - 21), amount=30_000, status="planned")
+            for n in range(2, 4)
+        )
+        first = Instalment(number=1, due_on=days(-10), amount=30_000, status="invoiced")
+        sold = LONG if self.long else "Brand workshop, two days"
+        pending: dict[str, Any] = {"status": "pending", "accepted_at": None, "anchor_on": None, "next_charge": None}
+        pending |= {"current_period": None, "charges_made": 0, "charges_paid": 0}
+        rights: dict[str, Any] = {"allow_customer_cancel": True, "allow_customer_pause": True}
+        waiting = make.subscription(of, 4_900, title="Care plan", ends_after=12, **pending, **rights)
+        asked = make.invoice(of, 4_900, token="agree" * 8, number="INV-105", subscription_id=waiting.id)
+        ending: dict[str, Any] = {"cancel_on": days(20), "next_charge": None}
+        over: dict[str, Any] = {"status": "cancelled", "ended_on": days(-60), "next_charge": None}
+        self.agreed = {
+            "running": make.subscription(of, title=LONG if self.long else "Hosting, small", minimum_payments=6, **rights),
+            "late": make.subscription(of, 990, title="Backups"),
+            "ending": make.subscription(of, 2_900, title="Newsletter", cancel_reason="Too dear.", **ending, **rights),
+            "plan": make.subscription(
+                of, 90_000, title=sold, status="paused", paused_on=days(-1), resumes_on=days(20),
+                instalments=(first, *parts), **plan, **rights,
+            ),
+            "pending": waiting.model_copy(update={"first_invoice_id": asked.id}),
+            "trial": make.subscription(
+                of, 1_900, title="Statistics", trial_days=14,
+                link=PayLink(token_sha256=digest("offer" * 8)), **pending,
+            ),
+            "over": make.subscription(of, 700, title="Old hosting", **over),
+        }  # fmt: skip
+        overdue = make.invoice(of, 990, number="INV-106", subscription_id=self.agreed["late"].id, due_on=days(-3))
+        instalment = make.invoice(of, 30_000, number="INV-107", subscription_id=self.agreed["plan"].id, instalment=1)
+        for bill in (asked, overdue, make.paid(instalment)):
+            self.tell_as(bill, "opened", actor=by_ada)
+        for name, each in self.agreed.items():
+            self.tell_as(each, "cancelled" if name == "over" else "created", actor=by_ada)
+
     def _todos(self, invoice: Invoice, paid: Invoice, by_sam: str, by_ada: str) -> None:
         of = self.customer
         bill: dict[str, Any] = {
@@ -349,6 +393,7 @@ VISITOR = [
     *(f"/invitations/{why}-invitation-link-of-old" for why in ("accepted", "expired", "revoked", "superseded", "unknown")),
     *(f"/pay/{name}" for name in ("open" * 10, "paying" * 7, "paid" * 10, "void" * 10, "declined" * 5, "parts" * 8)),
     f"/pay/{'open' * 10}?paid=confirming",
+    *(f"/pay/{name * 8}" for name in ("agree", "offer")),
     *(f"/pay/{name * 6}" for name in ("revoked", "expired", "renewed", "replaced", "unknown")),
     f"/pay/{'expired' * 6}?done=fresh-link",
     "/nowhere",
@@ -358,11 +403,19 @@ VISITOR = [
 def pages_of(seed: Seed, *, full: bool) -> dict[str, list[str]]:
     """The addresses of every page, by who may see them."""
     at = f"/console/customers/{seed.customer.id}"
-    contact = ["/portal", "/portal/payments", "/portal/todos", "/portal/profile", "/portal/nowhere"]
+    contact = [
+        "/portal",
+        "/portal/payments",
+        "/portal/subscriptions",
+        "/portal/todos",
+        "/portal/profile",
+        "/portal/nowhere",
+    ]
     contact += ["/portal/payments/statement", "/portal/payments/statement?from=2026-01-31&to=2026-01-01"]
     member = [
         *("/console", "/console/customers", "/console/customers?q=zzz", "/console/customers/new", "/console/settings"),
         *("/console/profile", at, f"{at}/edit", f"{at}/payments", f"{at}/todos", f"{at}/activity"),
+        f"{at}/subscriptions",
         *(f"{at}/payment-links/new", f"{at}/statement", "/console/settings/billing"),
     ]
     if not full:
@@ -373,6 +426,12 @@ def pages_of(seed: Seed, *, full: bool) -> dict[str, list[str]]:
     contact += ["/portal/payment-methods", "/portal/payment-methods/saving?since=1&added=confirming"]
     contact += [f"/portal/payment-methods/saving?since={int(make.NOW.timestamp()) + 10**6}&added=confirming"]
     contact += [f"/portal/payment-methods/{each.id}{to}" for each in (seed.method, seed.dead) for to in ("", "/remove")]
+    for side, paths in (("portal", contact), ("console", member)):
+        paths += [f"/{side}/subscriptions/{each.id}" for each in seed.agreed.values()]
+        changed = seed.agreed["running"].id, seed.agreed["plan"].id
+        paths += [f"/{side}/subscriptions/{changed[0]}/cancel", f"/{side}/subscriptions/{changed[1]}/resume"]
+        paths += [f"/{side}/subscriptions/{seed.agreed['late'].id}/pause?until=2020-01-01"]
+    contact += [f"/portal/subscriptions/{seed.agreed['running'].id}/ask"]
     member += [f"/console/invoices/{invoice.id}" for invoice in seed.made.values()]
     member += [f"/console/invoices/{seed.made['open'].id}/{page}" for page in ("link", "replacements/new")]
     member += [f"/console/invoices/{seed.made[name].id}/refunds/new" for name in ("refunded", "open")]
@@ -449,6 +508,24 @@ def _statement(asked: AccountStatement) -> Statement:
     return Statement(customer_id=asked.customer_id, from_on=asked.from_on, to_on=asked.to_on, currencies=(euro, yen))
 
 
+def _preview(request: PreviewSubscription) -> SubscriptionPreview:
+    """A cancellation takes away, a resumption moves, and a pause is refused."""
+    planned = [PlannedCharge(on=make.due(30 * n), amount=30_000, instalment=n) for n in range(2, 10)]
+    match request.action:
+        case "cancel":
+            return SubscriptionPreview(
+                allowed=True, disappear=tuple(planned), effective_on=make.due(20), status="active"
+            )
+        case "resume":
+            moved = tuple(
+                MovedCharge(old=each, new=each.model_copy(update={"on": make.due(25 * (each.instalment or 1))}))
+                for each in planned[:2]
+            )
+            return SubscriptionPreview(allowed=True, move=moved, status="active", next_charge=moved[0].new)
+        case _:
+            return SubscriptionPreview(allowed=False, why_not="pause-not-allowed", ask=True, status="active")
+
+
 def _serve() -> None:
     import uvicorn
 
@@ -481,6 +558,8 @@ def _serve() -> None:
             raise InvalidInput(errors=(wrong,))
         if isinstance(request, PayLinkUrl):
             return Reply(MailFacts(still_true=True, path="/pay/" + "open" * 10), ())
+        if isinstance(request, PreviewSubscription):
+            return Reply(_preview(request), ())
         return await asked(request, cause, **more)
 
     runtime.rpc.ask = ask  # type: ignore[method-assign]  # the one seam of this process

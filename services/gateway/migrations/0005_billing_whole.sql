@@ -84,3 +84,8 @@ ALTER TABLE copy_todo
              WHEN state->>'origin' <> 'own' OR (state->>'shared')::boolean THEN 'both' ELSE 'contacts' END) STORED,
     ADD COLUMN contacts_may_see boolean GENERATED ALWAYS AS (state->>'origin' <> 'merchant') STORED;
 CREATE INDEX copy_todo_for_merchant ON copy_todo (merchant_id, id) WHERE NOT contacts_may_see;
+
+CREATE TRIGGER tell_inserted AFTER INSERT ON copy_subscription
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_inserted('subscription');
+CREATE TRIGGER tell_updated AFTER UPDATE ON copy_subscription
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_updated('subscription');

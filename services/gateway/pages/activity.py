@@ -45,6 +45,16 @@ _HAPPENED: dict[str, tuple[str, str]] = {
     "billing.payment_method.stopped_working": (_("Payment method ending in %(last4)s does not work any more"), "bad"),
     "billing.payment_method.expiring": (_("Card ending in %(last4)s expires soon"), "bad"),
     "billing.payment_method.removed": (_("Payment method removed"), ""),
+    "billing.subscription.created": (_("%(title)s offered"), ""),
+    "billing.subscription.accepted": (_("%(title)s accepted"), "good"),
+    "billing.subscription.pause_planned": (_("%(title)s is going to be paused"), ""),
+    "billing.subscription.paused": (_("%(title)s paused"), ""),
+    "billing.subscription.resumed": (_("%(title)s goes on"), "good"),
+    "billing.subscription.cancel_planned": (_("%(title)s is going to be cancelled"), ""),
+    "billing.subscription.cancel_undone": (_("Cancellation of %(title)s taken back"), "good"),
+    "billing.subscription.cancelled": (_("%(title)s cancelled"), "bad"),
+    "billing.subscription.completed": (_("%(title)s completed"), "good"),
+    "billing.subscription.change_requested": (_("Change of %(title)s asked for"), ""),
     "todos.todo.created": (_("To-do added: %(title)s"), ""),
     "todos.todo.assigned": (_("To-do assigned: %(title)s"), ""),
     "todos.todo.done": (_("To-do done: %(title)s"), "good"),
@@ -68,6 +78,10 @@ _BECAUSE: dict[str, str] = {
     "billing.invoice.paid": _("because invoice %(number)s was paid"),
     "billing.invoice.voided": _("because invoice %(number)s was withdrawn"),
     "billing.invoice.given_up": _("because invoice %(number)s was given up"),
+    "billing.subscription.accepted": _("because %(title)s was accepted"),
+    "billing.subscription.paused": _("because %(title)s was paused"),
+    "billing.subscription.resumed": _("because %(title)s goes on"),
+    "billing.subscription.cancelled": _("because %(title)s was cancelled"),
     "billing.payment.succeeded": _("because a payment of %(amount)s was received"),
     "billing.payment.failed": _("because a payment failed"),
     "billing.refund.succeeded": _("because %(amount)s was given back"),
@@ -87,6 +101,15 @@ _TEMPLATES = {
     "refund_failed": _("News of a failed refund"),
     "dispute_opened": _("News of a dispute"),
     "card_expiring": _("Notice of a card that expires"),
+    "subscription_link": _("Offer of a subscription"),
+    "subscription_paused": _("Notice of the pause"),
+    "subscription_resumed": _("Notice that it goes on"),
+    "subscription_cancelled": _("Notice of the cancellation"),
+    "subscription_completed": _("Notice of the completion"),
+    "renewal_ahead": _("Notice of the next charge"),
+    "payment_failed": _("Notice of a failed charge"),
+    "confirm_payment": _("Request to confirm a payment"),
+    "customer_request": _("Notice of a customer's request"),
 }
 _ASKED = {
     "invoice": _("Pay %(number)s"),
@@ -150,6 +173,8 @@ def _because(entry: Entry, reader: Reader) -> str:
             return reader.gettext("through the link in the mail")
         case "system" if entry.type.startswith("billing.payment_method.expiring."):
             return ""
+        case "system" if entry.type.startswith("billing.subscription."):
+            return reader.gettext("as agreed")
         case "system" if entry.type.startswith("billing."):
             return reader.gettext("reported by the payment provider")
         case "system" if entry.type.startswith("identity.invitation.expired."):
@@ -191,9 +216,13 @@ def _address(entry: Entry, name: str, viewer: Viewer) -> str:
             return f"/console/invoices/{entry.subject_id}"
         if noun == "billing.payment_method":
             return f"/console/customers/{entry.customer_id}/payments"
+        if noun == "billing.subscription":
+            return f"/console/subscriptions/{entry.subject_id}"
         return f"/console/customers/{entry.customer_id}" if entry.customer_id else ""
     if noun == "billing.invoice":
         return f"/portal/payments/{entry.subject_id}"
     if noun == "billing.payment_method":
         return "/portal/payment-methods"
+    if noun == "billing.subscription":
+        return f"/portal/subscriptions/{entry.subject_id}"
     return "/portal/todos" if noun == "todos.todo" else ""

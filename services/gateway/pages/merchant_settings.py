@@ -18,8 +18,8 @@ from services.gateway.security.doors import MemberSession
 from .customers import countries
 from .forms import Form
 from .language import gettext_noop as _
+from .lines import currencies
 from .page import NavEntry, Page, done
-from .payment_link import currencies
 from .profile import time_zones
 from .rendering import locale_choices
 

@@ -127,7 +127,7 @@ class Page:
         side = "console" if self.console else "portal"
         items = [(e.href, e.label) for e in self.request.app.state.navigation if e.side == side]
         best = max((href for href, _ in items if path == href or path.startswith(f"{href}/")), key=len, default="")
-        if path.startswith("/console/invoices"):
+        if path.startswith(("/console/invoices", "/console/subscriptions")):
             best = "/console/customers"
         if path == self.profile:
             best = ""

@@ -10,7 +10,7 @@ from contracts.message import FieldError, InvalidInput
 from . import amounts
 from .forms import Form
 from .language import Reader
-from .payment_link import example
+from .lines import example
 
 
 def amount_of(form: Form, invoice: Invoice, reader: Reader) -> dict[str, Any]:

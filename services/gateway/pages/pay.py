@@ -16,9 +16,11 @@ from services.gateway import commands, readmodel
 from services.gateway.commands import bearer_of
 from services.gateway.domain import Viewer
 
+from .agreement import terms
 from .brand import brand_of
 from .documents import credit_note, pdf
 from .forms import Form
+from .offer import offer, offered_by
 from .page import Page, see
 from .parts import amount_of
 
@@ -71,10 +73,13 @@ async def _alive(
     customer = await _customer(request, invoice)
     page = await Page.of(request, None, merchant=await brand_of(request, invoice.merchant_id), customer=customer)
     form = form or Form()
+    offered = await offered_by(request, invoice)
     return page.render(
         "pay.html",
         status=form.status,
         token=token,
+        subscription=offered,
+        terms=terms(offered, page.merchant.name if page.merchant else "", page.reader) if offered else [],
         invoice=invoice,
         form=form,
         signed_up=signed_up,
@@ -86,6 +91,8 @@ async def _alive(
 async def show(request: Request, token: str) -> Response:
     """The invoice with the button to pay it, or why there is nothing to pay here and what to do next."""
     invoice, why = await _found(request, token)
+    if invoice is None and (found := await offer(request, token)) is not None:
+        return found
     if invoice is None or why:
         return await _dead(request, token, invoice, why)
     return await _alive(request, token, invoice, signed_up=request.query_params.get("done") == "signed-up")

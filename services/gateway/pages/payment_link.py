@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from contracts import billing
 from contracts.billing import Invoice
 from contracts.identity import Customer
-from contracts.message import FieldError, InvalidInput, minor_digits
+from contracts.message import FieldError, InvalidInput
 from services.gateway import commands, readmodel
 from services.gateway.security import Session
 from services.gateway.security.doors import MemberSession
@@ -22,130 +21,36 @@ from . import amounts
 from .forms import Form
 from .language import Reader
 from .language import gettext_noop as _
+from .lines import currencies, example, lines_of
 from .page import Page, done
+from .subscription_terms import KINDS, agreement_of, usual_terms
+
+MOST_LINES = 200
+MOST_INSTALMENTS = 36
 
 router = APIRouter()
 said = {
     "link-mailed": _("The payment link has been saved and is being mailed."),
     "link-saved": _("The payment link has been saved. It can now be paid in the portal."),
+    "offer-saved": _("The payment link has been saved. It waits for the customer to accept it."),
 }
-
-T = TypeVar("T")
-MOST_LINES = 200
-CURRENCIES = (
-    "AED",
-    "AUD",
-    "BHD",
-    "BRL",
-    "CAD",
-    "CHF",
-    "CNY",
-    "CZK",
-    "DKK",
-    "EUR",
-    "GBP",
-    "HKD",
-    "HUF",
-    "ILS",
-    "INR",
-    "JOD",
-    "JPY",
-    "KRW",
-    "KWD",
-    "MXN",
-    "NOK",
-    "NZD",
-    "PLN",
-    "RON",
-    "SAR",
-    "SEK",
-    "SGD",
-    "THB",
-    "TND",
-    "TRY",
-    "USD",
-    "ZAR",
-)
-
-
-def currencies(*chosen: str) -> list[tuple[str, str]]:
-    """The currencies to choose from, and those already in use."""
-    return [(code, code) for code in sorted({*CURRENCIES, *filter(None, chosen)})]
-
-
-def lines_of(form: Form, currency: str, reader: Reader) -> list[dict[str, Any]]:
-    """The lines that somebody filled in, prices in minor units, each keeping its number in the form for its errors.
-
-    Raises:
-        InvalidInput: names every field that is not a number, or more exact than its currency.
-    """
-    lines: list[dict[str, Any]] = []
-    errors: list[FieldError] = []
-
-    def parsed(name: str, parse: Callable[[], T]) -> T | None:
-        try:
-            return parse()
-        except amounts.NotANumberError:
-            message = reader.gettext("Please enter a number such as %(example)s.")
-            errors.append(FieldError(field=name, message=message % {"example": example(currency, reader)}))
-        except amounts.TooManyDecimalsError:
-            message = reader.gettext("%(currency)s has no fractions this small.") % {"currency": currency}
-            errors.append(FieldError(field=name, message=message))
-        return None
-
-    for number, typed in form.numbered("lines"):
-        parts = ("description", "quantity", "unit_amount", "tax_rate", "discount_percent")
-        words, quantity, price, tax, discount = (typed.get(part, "") for part in parts)
-        if not words and not price:
-            continue
-        at = f"lines.{number}"
-        lines.append(
-            {
-                "description": words,
-                "quantity": parsed(f"{at}.quantity", lambda text=quantity: amounts.number(text or "1", reader.locale)),  # type: ignore[misc]  # mypy does not infer a lambda's default
-                "unit_amount": parsed(
-                    f"{at}.unit_amount",
-                    lambda text=price: amounts.minor_units(text, currency, reader.locale),  # type: ignore[misc]  # likewise
-                ),
-                "tax_rate": parsed(
-                    f"{at}.tax_rate",
-                    lambda text=tax: amounts.number(text or "0", reader.locale),  # type: ignore[misc]  # likewise
-                ),
-                "discount_percent": parsed(
-                    f"{at}.discount_percent",
-                    lambda text=discount: amounts.number(text or "0", reader.locale),  # type: ignore[misc]  # likewise
-                ),
-                "reverse_charge": typed.get("reverse_charge") == "yes",
-            }
-        )
-        if not words:
-            errors.append(FieldError(field=f"{at}.description", message=reader.gettext("Please fill this in.")))
-    if not lines:
-        errors.append(
-            FieldError(field="lines.0.description", message=reader.gettext("Please fill in at least one line."))
-        )
-    if errors:
-        raise InvalidInput(errors=tuple(errors))
-    return lines
-
-
-def example(currency: str, reader: Reader) -> str:
-    """A price as the reader would type it."""
-    return amounts.typed(125 * 10 ** minor_digits(currency) // 10 * 10, currency, reader.locale)
 
 
 def _show(
-    page: Page, session: Session, customer: Customer, form: Form, more: int = 0, replaced: Invoice | None = None
+    page: Page, session: Session, customer: Customer, form: Form, *, more: str = "", replaced: Invoice | None = None
 ) -> Response:
     merchant = session.merchant
     filled = 1 + max((number for number, _ in form.numbered("lines")), default=-1)
+    parts = 1 + max((number for number, _ in form.numbered("instalments")), default=-1)
     currency = form.get("currency") or (merchant.currency if merchant else "EUR")
     return page.render(
         "payment_link_new.html",
         status=form.status,
         form=form,
         customer=customer,
-        line_count=min(max(filled, 1) + more, MOST_LINES),
+        line_count=min(max(filled, 1) + (more == "add_line"), MOST_LINES),
+        instalment_count=min(max(parts, 3) + 3 * (more == "add_instalments"), MOST_INSTALMENTS),
+        kinds=KINDS,
         currencies=currencies(currency),
         example=example(currency, page.reader),
         replaced=replaced,
@@ -168,6 +73,7 @@ async def _usual(request: Request, session: Session, reader: Reader) -> Form:
             "link_expires_on": link_ends.isoformat() if link_ends else "",
             "memo": usual.memo or "",
         }
+        | usual_terms(usual)
     )
 
 
@@ -240,9 +146,13 @@ async def create(request: Request, session: MemberSession, customer_id: UUID) ->
     page = await Page.of(request, session)
     customer = await readmodel.customer(request.app.state.runtime.db, session.viewer, customer_id)
     form = await Form.posted(request)
-    if form.get("press") == "add_line":
-        return _show(page, session, customer, form, more=1)
+    if (press := form.get("press")).startswith("add_"):
+        return _show(page, session, customer, form, more=press)
     with form.refusals(page.reader):
+        if form.get("kind") in {"recurring", "payment_plan"}:
+            fields = agreement_of(form, _fields(form, customer_id, page.reader), page.reader)
+            agreed = await commands.send(request, fields, id=form.command_id)
+            return done(f"/console/subscriptions/{agreed.id}", "offer-mailed" if fields.send_email else "offer-saved")
         order = billing.CreatePaymentLink.model_validate(_fields(form, customer_id, page.reader))
         invoice = await commands.send(request, order, id=form.command_id)
         said = "link-mailed" if order.send_email else "link-saved"
@@ -269,7 +179,7 @@ async def replace(request: Request, session: MemberSession, invoice_id: UUID) ->
     customer = await readmodel.customer(db, session.viewer, invoice.customer_id)
     form = await Form.posted(request)
     if form.get("press") == "add_line":
-        return _show(page, session, customer, form, more=1, replaced=invoice)
+        return _show(page, session, customer, form, more="add_line", replaced=invoice)
     with form.refusals(page.reader):
         fields = _fields(form, invoice.customer_id, page.reader)
         order = billing.ReplaceInvoice.model_validate({**fields, "invoice_id": invoice_id})

@@ -53,6 +53,25 @@ _SENTENCES: dict[type[Problem], str] = {
     WrongAccount: _("This is not for the account that you are using now. You can switch accounts in the account menu."),
 }
 
+_WHY = {
+    "not-pending": _("It has been accepted already, or it is over."),
+    "over": _("This offer has ended."),
+    "not-accepted": _("It has not been accepted yet."),
+    "already-paused": _("It is paused already."),
+    "already-cancelled": _("It is cancelled already."),
+    "already-completed": _("It is completed already."),
+    "ends-anyway": _("It is going to be cancelled. Take that back first."),
+    "nothing-left": _("There is no charge left that a pause could move."),
+    "pause-not-allowed": _("Only the merchant can pause this."),
+    "not-paused": _("It is not paused."),
+    "resume-not-allowed": _("Only the merchant can resume this."),
+    "cancel-not-allowed": _("Only the merchant can cancel this."),
+    "minimum-term": _("It can be cancelled only after the payments that were agreed."),
+    "rest-undecided": _("The merchant decides what becomes of the remaining instalments."),
+    "not-cancelled": _("It is not going to be cancelled."),
+    "undo-not-allowed": _("Only the merchant can take this cancellation back."),
+}
+
 _DECLINES = {
     "card_declined": _("The card was declined by its bank."),
     "generic_decline": _("The card was declined by its bank."),
@@ -108,6 +127,25 @@ _CODES = {
     "part-not-allowed": _("Only the whole amount of %(whole)s can be paid."),
     "part-not-chargeable": _("This amount cannot be paid by card."),
     "rest-too-small": _("What is left must be at least %(least)s."),
+    "pause-end-out-of-range": _("The pause must end between %(first)s and %(last)s."),
+    "rest-missing": _("Please say whether the remaining instalments are owed or waived."),
+    "start-out-of-range": _("The start must be between %(first)s and %(last)s."),
+    "end-before-start": _("The end must be on %(first)s or later."),
+    "two-ends": _("It ends after a number of payments or on a date, not both."),
+    "number-out-of-range": _("This must be between %(least)s and %(most)s."),
+    "interval-out-of-range": _("This must be between 1 and %(most)s."),
+    "interval-missing": _("Please say how often it is charged."),
+    "instalments-missing": _("A payment plan needs instalments."),
+    "instalments-out-of-range": _("There must be between 1 and %(most)s instalments."),
+    "instalments-without-days": _("Each instalment but the first needs a date."),
+    "instalments-sum-differs": _("The instalments add up to %(sum)s, but the total is %(total)s."),
+    "instalment-too-small": _("An instalment must be at least %(least)s."),
+    "instalment-too-large": _("An instalment must be at most %(most)s."),
+    "instalment-between-steps": _("Cards can be charged in steps of %(step)s only."),
+    "instalment-without-day": _("Only the first instalment may have no date."),
+    "instalment-too-early": _("This instalment must be due on %(first)s or later."),
+    "instalment-too-late": _("This instalment must be due on %(last)s or earlier."),
+    "does-not-belong": _("This does not go together with the rest."),
 }
 
 
@@ -117,8 +155,15 @@ def explain(problem: Problem, reader: Reader) -> str:
     if isinstance(problem, message.NotAllowed) and type(problem) is message.NotAllowed:
         known = None  # its detail says why, and that is what matters
     sentence = reader.gettext(known) if known else reader.gettext(problem.detail)
+    if isinstance(problem, billing.SubscriptionNotChangeable | billing.ChangeNotPermitted):
+        sentence = explain_refused_change(str(problem.members.get("why", "")), problem.detail, reader)
     incident = problem.members.get("incident")
     return f"{sentence} ({incident})" if incident else sentence
+
+
+def explain_refused_change(code: str, sentence: str, reader: Reader) -> str:
+    """Why a subscription cannot be changed in this way: by the reason's code, else in billing's own words."""
+    return reader.gettext(_WHY.get(code, sentence))
 
 
 def decline(why: Decline, reader: Reader) -> str:

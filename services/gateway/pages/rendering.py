@@ -19,7 +19,7 @@ from contracts.identity import Customer
 from contracts.message import Address
 from contracts.todos import Todo
 
-from . import cards, problems
+from . import agreement, cards, problems
 from .language import LANGUAGES, NOTHING, Reader, catalogue
 from .language import gettext_noop as _
 
@@ -149,6 +149,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "decline": problems.decline,
     "device": device,
     "digits": cards.digits,
+    "how_often": agreement.how_often,
     "initials": initials,
     "language_name": _language_name,
     "method_name": cards.named,

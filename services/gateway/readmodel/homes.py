@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from contracts.billing import Dispute, Invoice, Payment, Reconciliation
+from contracts.billing import Dispute, Invoice, Payment, Reconciliation, Subscription
 from contracts.message import Money
 from contracts.todos import Todo
 from services.gateway.domain import Viewer
@@ -38,6 +38,8 @@ class PortalHome:
     paid: tuple[Invoice, ...]
     todos: tuple[Todo, ...]
     lately: tuple[Entry, ...]
+    next_charges: tuple[Subscription, ...]
+    """The active subscriptions that are charged next, the earliest first."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,19 @@ async def portal_home(db: Reader, viewer: Viewer, *, today: date, news: Collecti
             SELECT state FROM copy_todo
             WHERE customer_id = $2 AND merchant_id = $1 AND status = 'open' AND contacts_may_see AND NOT deleted
             ORDER BY due_on NULLS LAST, id LIMIT $3) AS t
+        UNION ALL
+        SELECT 'next', state::text FROM (
+            SELECT state FROM copy_subscription
+            WHERE customer_id = $2 AND merchant_id = $1 AND status = 'active' AND NOT deleted
+              AND next_charge_on IS NOT NULL
+            ORDER BY next_charge_on, id LIMIT $3) AS n
         """,
         viewer.merchant_id,
         viewer.customer_id,
         SHOWN,
         today,
     )
-    values: dict[str, list[str]] = {"due": [], "overdue": [], "open": [], "paid": [], "todo": []}
+    values: dict[str, list[str]] = {"due": [], "overdue": [], "open": [], "paid": [], "todo": [], "next": []}
     for row in rows:
         values[row["kind"]].append(row["value"])
     lately = await timeline(db, viewer, types=news, limit=2 * SHOWN)
@@ -121,6 +129,7 @@ async def portal_home(db: Reader, viewer: Viewer, *, today: date, news: Collecti
         paid=tuple(Invoice.model_validate_json(each) for each in values["paid"]),
         todos=tuple(Todo.model_validate_json(each) for each in values["todo"]),
         lately=lately.items,
+        next_charges=tuple(Subscription.model_validate_json(each) for each in values["next"]),
     )
 
 

@@ -124,7 +124,7 @@ async def test_enter_in_a_new_payment_link_saves_it(world: World, merchant: Merc
         page = (await browser.get(f"/console/customers/{customer.id}/payment-links/new")).text
     # Enter presses the first button of the form, wherever it is shown (HTML, implicit submission).
     buttons = re.findall(r'<button[^>]*name="press" value="(\w+)"[^>]*>', page)
-    assert buttons == ["save", "add_line", "email", "save"]
+    assert buttons == ["save", "add_line", "add_instalments", "email", "save"]
 
 
 # --- what the debtor is told ----------------------------------------------------------------------------------------

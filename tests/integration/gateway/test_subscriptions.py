@@ -7,23 +7,30 @@ from typing import Any
 
 import pytest_asyncio
 
+from chassis.tokens import digest
 from contracts.billing import (
+    AskAboutSubscription,
     CancelSubscription,
     ChangeNotPermitted,
     CreatePaymentLink,
     CreateSubscription,
     InvoiceOpened,
+    PayLink,
+    PlannedCharge,
     PreviewSubscription,
+    Subscription,
     SubscriptionAccepted,
     SubscriptionCancelled,
+    SubscriptionCreated,
     SubscriptionPreview,
 )
-from contracts.identity import Contact, Customer, Member, Merchant
+from contracts.identity import Contact, Customer, Member, Merchant, SignIn
 from contracts.message import FieldError, InvalidInput, SubscriptionId
 from services.gateway import readmodel
 from services.gateway.domain import Viewer
 from tests.integration.gateway.test_api import problem
-from tests.integration.gateway.world import World, invoice, subscription
+from tests.integration.gateway.test_links import posted, signed_in
+from tests.integration.gateway.world import World, invoice, subscription, with_link
 
 LINE = {"description": "Hosting", "unit_amount": 1200}
 MONTHLY: dict[str, Any] = {"kind": "recurring", "currency": "EUR", "lines": [LINE], "interval": {"unit": "month"}}
@@ -162,3 +169,160 @@ async def test_a_change_is_previewed_ordered_and_refused_with_its_reason(
         assert (refused["why"], refused["ask"], refused["detail"]) == ("minimum-term", True, "Two more.")
     orders = [each.request for each in world.owners.asked if isinstance(each.request, CancelSubscription)]
     assert orders == [CancelSubscription(subscription_id=SubscriptionId(agreed.id), when="period_end", reason="Moved")]
+
+
+# --- the pages ------------------------------------------------------------------------------------------------------
+
+
+async def accepted(world: World, customer: Customer, **values: Any) -> Subscription:
+    state = subscription(customer, **values)
+    await world.hear(SubscriptionAccepted(state=state))
+    return state
+
+
+async def test_the_list_says_what_comes_when_and_what_is_past_due(
+    world: World, customer: Customer, contact: Contact, member: Member
+) -> None:
+    late = await accepted(world, customer, title="Backups")
+    await accepted(world, customer, status="cancelled", title="Old hosting", ended_on=date(2026, 2, 1))
+    await world.hear(InvoiceOpened(state=invoice(customer, subscription_id=late.id, due_on=date(2026, 3, 1))))
+    async with await signed_in(world, contact) as browser:
+        page = (await browser.get("/portal/subscriptions")).text
+        for words in ("Backups", "€12.00 every month", "Past due", "Apr 2, 2026", "Old hosting", "Feb 1, 2026"):
+            assert words in page
+        home = (await browser.get("/portal")).text
+        assert "Next charges" in home
+        assert "Backups" in home
+    async with await signed_in(world, member) as browser:
+        tab = (await browser.get(f"/console/customers/{customer.id}/subscriptions")).text
+        assert f"/console/subscriptions/{late.id}" in tab
+
+
+async def test_a_page_is_of_ones_own_customer_alone(world: World, merchant: Merchant, contact: Contact) -> None:
+    foreign = await accepted(world, await world.customer(merchant, "Bob"))
+    async with await signed_in(world, contact) as browser:
+        for path in ("", "/pause", "/cancel", "/ask"):
+            assert (await browser.get(f"/portal/subscriptions/{foreign.id}{path}")).status_code == 404
+    assert [each for each in world.owners.asked if not isinstance(each.request, SignIn)] == []
+
+
+async def test_a_forbidden_change_says_why_and_leads_to_asking_the_merchant(
+    world: World, customer: Customer, contact: Contact
+) -> None:
+    agreed = await accepted(world, customer)
+    seen = SubscriptionPreview(allowed=False, why_not="minimum-term", reason="Two more.", ask=True, status="active")
+    world.owners.answers[PreviewSubscription] = lambda _: seen
+    world.owners.answers[AskAboutSubscription] = lambda _: agreed
+    base = f"/portal/subscriptions/{agreed.id}"
+    async with await signed_in(world, contact) as browser:
+        shown = (await browser.get(base)).text
+        assert "To pause or cancel it, ask Nordlicht GmbH." in shown
+        assert f"{base}/ask?wish=cancel" in shown
+        page = (await browser.get(f"{base}/cancel")).text
+        assert "It can be cancelled only after the payments that were agreed." in page
+        assert '<button class="button danger">' not in page
+        answer = await posted(browser, f"{base}/ask?wish=cancel", f"{base}/ask", wish="cancel", note="We move away.")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{base}?done=merchant-asked")
+    orders = [each.request for each in world.owners.asked if isinstance(each.request, AskAboutSubscription)]
+    assert [(each.wish, each.note) for each in orders] == [("cancel", "We move away.")]
+
+
+async def test_a_cancellation_is_shown_before_it_is_confirmed_and_sent_as_shown(
+    world: World, customer: Customer, contact: Contact
+) -> None:
+    agreed = await accepted(world, customer, allow_customer_cancel=True)
+    gone = PlannedCharge(on=date(2026, 5, 2), amount=1200)
+    seen = SubscriptionPreview(allowed=True, disappear=(gone,), effective_on=date(2026, 4, 2), status="active")
+    world.owners.answers[PreviewSubscription] = lambda _: seen
+    after = agreed.model_copy(update={"cancel_on": date(2026, 4, 2)})
+    world.owners.answers[CancelSubscription] = lambda _: after
+    base = f"/portal/subscriptions/{agreed.id}"
+    async with await signed_in(world, contact) as browser:
+        page = (await browser.get(f"{base}/cancel")).text
+        for words in ("It ends on Apr 2, 2026.", "These charges will not come", "May 2, 2026", "€12.00"):
+            assert words in page
+        answer = await posted(browser, f"{base}/cancel", when="period_end", reason="Too dear")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{base}?done=cancel-planned")
+    questions = [each.request for each in world.owners.asked if isinstance(each.request, PreviewSubscription)]
+    assert {(each.action, each.when) for each in questions} == {("cancel", "period_end")}
+    [order] = [each.request for each in world.owners.asked if isinstance(each.request, CancelSubscription)]
+    assert (order.when, order.rest, order.reason) == ("period_end", None, "Too dear")
+
+
+async def test_a_pause_that_cannot_be_comes_back_with_what_was_chosen(
+    world: World, customer: Customer, contact: Contact
+) -> None:
+    agreed = await accepted(world, customer, allow_customer_pause=True)
+    values: dict[str, Any] = {"first": {"date": "2026-03-03"}, "last": {"date": "2028-03-02"}}
+    error = FieldError(field="until", code="pause-end-out-of-range", message="No.", values=values)
+    world.owners.answers[PreviewSubscription] = lambda _: InvalidInput(errors=(error,))
+    async with await signed_in(world, contact) as browser:
+        answer = await browser.get(f"/portal/subscriptions/{agreed.id}/pause?until=2020-01-01&when=now")
+    assert answer.status_code == 422
+    assert 'value="2020-01-01"' in answer.text
+    assert "The pause must end between Mar 3, 2026 and Mar 2, 2028." in answer.text
+    assert "Pause it" not in answer.text
+
+
+async def test_the_form_of_a_link_makes_a_subscription_or_comes_back_filled(
+    world: World, customer: Customer, member: Member
+) -> None:
+    made = subscription(customer, "pending")
+    world.owners.answers[CreateSubscription] = lambda _: made
+    path = f"/console/customers/{customer.id}/payment-links/new"
+    line = {
+        "lines.0.description": "Hosting",
+        "lines.0.unit_amount": "12.00",
+        "lines.0.quantity": "1",
+        "currency": "EUR",
+    }
+    every = {"kind": "recurring", "interval.count": "2", "interval.unit": "week", "ends.after": "6", "press": "email"}
+    plan = {"kind": "payment_plan", "split": "custom", "press": "save", "plan_on_cancel": "waive"}
+    rows = {"instalments.0.amount": "7.00", "instalments.2.amount": "5.00", "instalments.2.due_on": "2026-05-01"}
+    async with await signed_in(world, member) as browser:
+        answer = await posted(browser, path, **line | every)
+        assert answer.headers["location"] == f"/console/subscriptions/{made.id}?done=offer-mailed"
+        answer = await posted(browser, path, **line | plan | rows)
+        assert answer.headers["location"] == f"/console/subscriptions/{made.id}?done=offer-saved"
+        wrong = await posted(browser, path, **line | plan | {"instalments.0.amount": "seven"})
+        assert wrong.status_code == 422
+        assert 'value="seven"' in wrong.text
+        assert 'value="payment_plan" checked' in wrong.text
+        longer = await posted(browser, path, **line | plan | rows | {"press": "add_instalments"})
+        assert 'name="instalments.5.amount"' in longer.text
+    first, second = (each.request for each in world.owners.asked if isinstance(each.request, CreateSubscription))
+    assert (first.interval and (first.interval.unit, first.interval.count), first.send_email) == (("week", 2), True)
+    assert (first.ends and first.ends.after, first.instalments) == (6, None)
+    assert second.instalments is not None
+    assert [(each.amount, each.due_on) for each in second.instalments] == [(700, None), (500, date(2026, 5, 1))]
+    assert (second.interval, second.instalment_count, second.plan_on_cancel) == (None, None, "waive")
+
+
+async def test_the_first_invoices_link_says_what_is_agreed_by_paying(world: World, customer: Customer) -> None:
+    pending = subscription(customer, "pending", ends_after=6, allow_customer_cancel=True, minimum_payments=3)
+    bill = with_link(invoice(customer, subscription_id=pending.id), digest("agree"))
+    await world.hear(InvoiceOpened(state=bill))
+    await world.hear(SubscriptionCreated(state=pending))
+    async with world.client() as visitor:
+        page = (await visitor.get("/pay/agree")).text
+        for words in (
+            "By paying you agree to this: €12.00 every month.",
+            "It ends after 6 payments.",
+            "You may cancel it after 3 payments.",
+        ):
+            assert words in page
+        await world.hear(SubscriptionAccepted(state=pending.model_copy(update={"status": "active"})))
+        assert "By paying you agree" not in (await visitor.get("/pay/agree")).text
+
+
+async def test_an_offer_without_an_invoice_has_a_page_of_its_own(world: World, customer: Customer) -> None:
+    offered = subscription(customer, "pending", trial_days=14, link=PayLink(token_sha256=digest("offer")))
+    await world.hear(SubscriptionCreated(state=offered))
+    async with world.client() as visitor:
+        page = await visitor.get("/pay/offer")
+        assert page.status_code == 200
+        for words in ("€12.00 every month", "The first 14 days are free.", "Nothing is due today."):
+            assert words in page.text
+        await world.hear(SubscriptionCancelled(state=offered.model_copy(update={"status": "cancelled"})))
+        over = await visitor.get("/pay/offer")
+        assert (over.status_code, "nothing to accept any more" in over.text) == (410, True)

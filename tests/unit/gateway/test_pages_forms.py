@@ -20,7 +20,7 @@ from services.billing.domain.invoices import invoice_problems, line_problems
 from services.billing.domain.lines import Line, totals
 from services.gateway.pages.forms import Form
 from services.gateway.pages.language import Reader
-from services.gateway.pages.payment_link import lines_of
+from services.gateway.pages.lines import lines_of
 from services.gateway.pages.problems import explain
 
 TODAY = date(2026, 3, 2)

@@ -1,0 +1,185 @@
+"""Pausing, resuming and cancelling: first what it would change, then the button; or asking the merchant for it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from contracts import billing
+from contracts.billing import Subscription, SubscriptionPreview
+from contracts.message import Command, NotFound
+from services.gateway import commands
+from services.gateway.security import Session
+from services.gateway.security.doors import ContactSession, MemberSession
+
+from .forms import Form
+from .language import Reader
+from .language import gettext_noop as _
+from .page import Page, done
+from .problems import explain_refused_change
+from .subscriptions import subscription_of
+
+router = APIRouter()
+said = {
+    "paused": _("It is paused now."),
+    "pause-planned": _("It is going to be paused."),
+    "resumed": _("It goes on."),
+    "cancelled": _("It is cancelled now."),
+    "cancel-planned": _("It is going to be cancelled."),
+    "cancel-undone": _("It is not cancelled after all."),
+    "merchant-asked": _("Your request has been passed on."),
+}
+
+_ORDERS: dict[str, type[Command[Subscription]]] = {
+    "pause": billing.PauseSubscription,
+    "resume": billing.ResumeSubscription,
+    "cancel": billing.CancelSubscription,
+    "undo-cancel": billing.UndoCancelSubscription,
+}
+_CHOSEN = {"pause": ("when", "until"), "cancel": ("when", "rest")}
+"""What there is to choose about an action, by the names of billing's fields."""
+_WISHES = {"pause": "pause", "resume": "resume", "cancel": "cancel", "undo-cancel": "other"}
+
+
+def _chosen(verb: str, form: Form) -> dict[str, str]:
+    """What was chosen; an empty field is not said, so that billing's own default holds."""
+    return {name: given for name in _CHOSEN.get(verb, ()) if (given := form.given(name))}
+
+
+async def _preview(
+    request: Request, page: Page, agreed: Subscription, verb: str, form: Form
+) -> SubscriptionPreview | None:
+    """What it would change; None when billing does not say, for which the form then has the reason."""
+    with form.refusals(page.reader):
+        asked = {"subscription_id": agreed.id, "action": verb.replace("-", "_"), **_chosen(verb, form)}
+        return await commands.ask(request, billing.PreviewSubscription.model_validate(asked))
+    return None
+
+
+async def _show(request: Request, session: Session, base: str, agreed: Subscription, verb: str, form: Form) -> Response:
+    page = await Page.of(request, session)
+    refused_before, command_id = form.problem, form.command_id
+    seen = await _preview(request, page, agreed, verb, form)
+    if refused_before:
+        form.problem = refused_before
+    if seen is not None:
+        form.command_id = command_id
+    return page.render(
+        "subscription_change.html",
+        status=form.status,
+        subscription=agreed,
+        base=base,
+        verb=verb,
+        form=form,
+        preview=seen,
+        why_not=_why_not(seen, page.reader),
+        wish=_WISHES[verb],
+    )
+
+
+def _why_not(seen: SubscriptionPreview | None, reader: Reader) -> str:
+    if seen is None or seen.allowed:
+        return ""
+    return explain_refused_change(seen.why_not or "", seen.reason or "", reader)
+
+
+def _first_choice(agreed: Subscription, verb: str, session: Session) -> dict[str, str]:
+    """What stands in the form before anybody has chosen: what hurts the customer least."""
+    if verb == "cancel" and agreed.status != "pending":
+        plan = agreed.kind == "payment_plan"
+        rest = {"rest": "waive" if agreed.plan_on_cancel == "waive" else "owe"} if plan and session.is_member else {}
+        return {"when": "now" if plan else "period_end"} | rest
+    return {"when": "now"}
+
+
+async def _look(request: Request, session: Session, base: str, subscription_id: UUID, verb: str) -> Response:
+    agreed = await subscription_of(request, session, subscription_id)
+    if verb not in _ORDERS:
+        raise NotFound
+    values = _first_choice(agreed, verb, session) | dict(request.query_params)
+    return await _show(request, session, base, agreed, verb, Form(values))
+
+
+async def _carry_out(request: Request, session: Session, base: str, subscription_id: UUID, verb: str) -> Response:
+    agreed = await subscription_of(request, session, subscription_id)
+    if verb not in _ORDERS:
+        raise NotFound
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    given: dict[str, Any] = {"subscription_id": agreed.id, **_chosen(verb, form)}
+    if verb == "cancel":
+        given["reason"] = form.given("reason")
+    with form.refusals(page.reader):
+        after = await commands.send(request, _ORDERS[verb].model_validate(given), id=form.command_id)
+        return done(f"{base}/{agreed.id}", _outcome(verb, after))
+    return await _show(request, session, base, await subscription_of(request, session, subscription_id), verb, form)
+
+
+def _outcome(verb: str, after: Subscription) -> str:
+    match verb:
+        case "pause":
+            return "paused" if after.status == "paused" else "pause-planned"
+        case "cancel":
+            return "cancelled" if after.status == "cancelled" else "cancel-planned"
+        case "undo-cancel":
+            return "cancel-undone"
+        case _:
+            return "resumed"
+
+
+# --- asking the merchant --------------------------------------------------------------------------------------------
+
+
+async def _asking(request: Request, session: Session, agreed: Subscription, form: Form) -> Response:
+    page = await Page.of(request, session)
+    return page.render("subscription_ask.html", status=form.status, subscription=agreed, form=form)
+
+
+@router.get("/portal/subscriptions/{subscription_id:uuid}/ask")
+async def ask_form(request: Request, session: ContactSession, subscription_id: UUID, wish: str = "other") -> Response:
+    """What to ask for, with a note."""
+    agreed = await subscription_of(request, session, subscription_id)
+    return await _asking(request, session, agreed, Form({"wish": _WISHES.get(wish, "other")}))
+
+
+@router.post("/portal/subscriptions/{subscription_id:uuid}/ask")
+async def ask(request: Request, session: ContactSession, subscription_id: UUID) -> Response:
+    """Ask the merchant for a change."""
+    agreed = await subscription_of(request, session, subscription_id)
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        given = {"subscription_id": agreed.id, "wish": form.get("wish"), "note": form.given("note")}
+        await commands.send(request, billing.AskAboutSubscription.model_validate(given), id=form.command_id)
+        return done(f"/portal/subscriptions/{agreed.id}", "merchant-asked")
+    return await _asking(request, session, agreed, form)
+
+
+# --- the two sides --------------------------------------------------------------------------------------------------
+
+
+@router.get("/portal/subscriptions/{subscription_id:uuid}/{verb}")
+async def look(request: Request, session: ContactSession, subscription_id: UUID, verb: str) -> Response:
+    """What an action would change, with the button to do it."""
+    return await _look(request, session, "/portal/subscriptions", subscription_id, verb)
+
+
+@router.post("/portal/subscriptions/{subscription_id:uuid}/{verb}")
+async def carry_out(request: Request, session: ContactSession, subscription_id: UUID, verb: str) -> Response:
+    """Do it; a refusal comes back on the page of the preview."""
+    return await _carry_out(request, session, "/portal/subscriptions", subscription_id, verb)
+
+
+@router.get("/console/subscriptions/{subscription_id:uuid}/{verb}")
+async def look_member(request: Request, session: MemberSession, subscription_id: UUID, verb: str) -> Response:
+    """The same for members."""
+    return await _look(request, session, "/console/subscriptions", subscription_id, verb)
+
+
+@router.post("/console/subscriptions/{subscription_id:uuid}/{verb}")
+async def carry_out_member(request: Request, session: MemberSession, subscription_id: UUID, verb: str) -> Response:
+    """The same for members."""
+    return await _carry_out(request, session, "/console/subscriptions", subscription_id, verb)
