@@ -82,18 +82,19 @@ class Demo:
             made.append(self.admin.call("POST", "/customers", body, key=f"demo-customer-{first}"))
         return made
 
-    def link(self, customer: Json, key: str, lines: list[tuple[str, str, int]], due: int, **more: Any) -> Json:
+    def link(
+        self, customer: Json, key: str, lines: list[tuple[str, str, int]], due: int | None = None, **more: Any
+    ) -> Json:
         """A payment link with (description, quantity, unit amount) lines; 19 % tax unless `tax` says otherwise."""
         tax = more.pop("tax", "19")
         body: Json = {
-            "kind": "one_time",
             "currency": more.pop("currency", "EUR"),
             "lines": [
                 {"description": text, "quantity": quantity, "unit_amount": amount, "tax_rate": tax}
                 for text, quantity, amount in lines
             ],
-            "due_on": self.day(due),
             "send_email": False,
+            **({} if due is None else {"due_on": self.day(due)}),
             **more,
         }
         made: Json = self.admin.call("POST", f"/customers/{customer['id']}/payment-links", body, key=f"demo-link-{key}")
@@ -143,6 +144,39 @@ class Demo:
         self.link(nina, "tea", [("Tea selection", "5", 1290)], -1, currency="CHF", tax="8.1")
         self.link(pedro, "beans-pedro", [("Espresso beans, 1 kg", "10", 2490)], 15)
 
+    def subscriptions(self, customers: list[Json], portal: Portal | None) -> None:
+        """A subscription and a payment plan that run, one that waits for its customer, one with a trial."""
+        clara, jonas, _, _, _, _, _, _, _, sam, _, _ = customers
+        self.admin.call(
+            "PATCH", "/billing-defaults", {"tax_rate": "19", "allow_customer_pause": True}, key="demo-defaults"
+        )
+        monthly: dict[str, Any] = {"kind": "recurring", "interval": {"unit": "month", "count": 1}}
+        beans = self.link(
+            clara, "club", [("Coffee club, 2 kg a month", "1", 5600)], **monthly, allow_customer_cancel=True
+        )
+        plan: dict[str, Any] = {"kind": "payment_plan", "instalments": {"count": 3, "interval": {"unit": "month", "count": 1}}}
+        machine = self.link(clara, "plan", [("Portafilter machine", "1", 249000)], **plan)
+        if portal is not None:
+            for agreed in (beans, machine):
+                self.pay(portal, {"id": agreed["first_invoice_id"]}, GOOD_CARD)
+        self.link(
+            jonas, "care", [("Machine care, yearly", "1", 24000)], **monthly | {"trial_days": 14}, send_email=True
+        )
+        self.link(sam, "van", [("Coffee van, weekly rent", "1", 35000)], kind="recurring",
+                  interval={"unit": "week", "count": 1}, ends={"after": 10}, currency="GBP", tax="20")  # fmt: skip
+
+    def afterwards(self, customers: list[Json]) -> None:
+        """Part of what the first customer paid is given back, and an invoice may be paid in parts."""
+        clara, nina = customers[0], customers[10]
+        paid = self.admin.call("GET", "/invoices", customer_id=clara["id"], status="paid")["items"]
+        course = [each for each in paid if each["lines"][0]["description"] == "Barista course"]
+        for invoice in course:
+            body: Json = {"amount": 14900, "reason": "One participant was ill."}
+            self.admin.call("POST", f"/invoices/{invoice['id']}/refunds", body, key="demo-refund")
+        self.link(
+            nina, "furniture", [("Terrace furniture, used", "1", 96000)], 30, currency="CHF", tax="8.1", partial=True
+        )
+
     def todos(self, customers: list[Json], portal: Portal | None) -> None:
         """Assigned ones, and the customer's own."""
         clara, jonas = customers[0], customers[1]
@@ -183,6 +217,10 @@ def make() -> None:
     )
     demo.invoices(customers, portal)
     print("  invoices in every state", flush=True)
+    demo.subscriptions(customers, portal)
+    print("  subscriptions and a payment plan", flush=True)
+    demo.afterwards(customers)
+    print("  money given back", flush=True)
     demo.todos(customers, portal)
     print("  to-dos, own and assigned", flush=True)
 
