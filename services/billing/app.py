@@ -4,7 +4,7 @@ from pathlib import Path
 from chassis.service import COPY, Service
 from contracts.billing import BillingDefaults, Invoice, Payment, PaymentMethod, Subscription
 from contracts.identity import Customer, Logo, Merchant
-from services.billing import schedules, webhooks
+from services.billing import cli, schedules, webhooks
 from services.billing.handlers import (
     accepting,
     closing,
@@ -62,6 +62,7 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
         schedules=schedules.timetable(stripe),
         workers={"webhooks": partial(webhooks.work, stripe=stripe)} | schedules.workers(stripe),
         resources=[stripe],
+        cli={"connect-account": partial(cli.connect_account, stripe=stripe)},
         dead_letters=[webhooks.StuckWebhooks()],
         http=partial(webhooks.build_http, secret=settings.stripe_webhook_secret),
     )

@@ -167,7 +167,7 @@ async def _stripe_id(tx: Tx, invoice: Invoice) -> str | Unknown | None:
     """The customer at Stripe, for whom a subscription's payment method is kept. None: nothing is kept."""
     if invoice.subscription_id is None:
         return None
-    account = await stripe_customers.account_of(tx, invoice.merchant_id)
+    account = await account_of(tx, invoice.merchant_id)
     stripe_id = await stripe_customers.lock_customer(tx, invoice.merchant_id, invoice.customer_id, account)
     if stripe_id is not None:
         return stripe_id

@@ -17,6 +17,7 @@ from contracts.message import Actor, Conflict, CustomerId, InvalidInput, NotAcce
 from services.billing.handlers.methods import require_wallet
 from services.billing.settings import Settings
 from services.billing.store import agreements, copies, setups, stripe_customers
+from services.billing.store.accounts import account_of
 from services.billing.store.setups import Setup
 from services.billing.store.stripe_customers import Owner
 from services.billing.stripe_gateway import (
@@ -97,7 +98,7 @@ async def _plan(work: Work, purpose: Purpose, settings: Settings) -> Plan:
         customer = await copies.customer(tx, tx.merchant, purpose.customer_id)
         if customer is None or customer.archived:
             raise NotFound("There is no such customer.")
-        account = await stripe_customers.account_of(tx, tx.merchant)
+        account = await account_of(tx, tx.merchant)
         stripe_id = await stripe_customers.lock_customer(tx, tx.merchant, purpose.customer_id, account)
         if stripe_id is None:
             return Unknown(customer, account)

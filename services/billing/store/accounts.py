@@ -1,6 +1,7 @@
 """Which account at Stripe a merchant's money goes to: its connected one, or the platform's own."""
 
-from chassis.database import Database
+from chassis.database import Database, Tx
+from contracts.billing import BillingDefaults
 from contracts.message import MerchantId
 from services.billing.store.copies import Reader
 
@@ -12,6 +13,25 @@ async def account_of(db: Reader, merchant_id: MerchantId) -> str | None:
     """
     row = await db.fetchrow("SELECT stripe_account FROM billing_defaults WHERE merchant_id = $1", merchant_id)
     return None if row is None else row["stripe_account"]
+
+
+async def connect(tx: Tx, merchant_id: MerchantId, account: str | None) -> bool:
+    """Let a merchant's money go to this account from now on. False: it is another merchant's."""
+    if await tx.fetchval(
+        "SELECT true FROM billing_defaults WHERE stripe_account = $1 AND merchant_id <> $2", account, merchant_id
+    ):
+        return False
+    # Sequence 0: its defaults were never changed, so they were never announced and are not republished.
+    await tx.execute(
+        """
+        INSERT INTO billing_defaults (merchant_id, sequence, state, stripe_account) VALUES ($1, 0, $2, $3)
+        ON CONFLICT (merchant_id) DO UPDATE SET stripe_account = excluded.stripe_account
+        """,
+        merchant_id,
+        BillingDefaults(id=merchant_id, merchant_id=merchant_id).model_dump_json(),
+        account,
+    )
+    return True
 
 
 async def every_account(db: Database) -> list[str | None]:

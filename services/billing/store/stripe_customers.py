@@ -29,12 +29,6 @@ def _owner(row: Row | None) -> Owner | None:
     )
 
 
-async def account_of(db: Reader, merchant_id: MerchantId) -> str | None:
-    """The connected account that a merchant bills with; None: the platform's own."""
-    row = await db.fetchrow("SELECT stripe_account FROM billing_defaults WHERE merchant_id = $1", merchant_id)
-    return None if row is None else row["stripe_account"]
-
-
 async def lock_customer(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId, account: str | None) -> str | None:
     """Stripe's id of a customer, None before it was made; their row is locked, and made when it is not there."""
     await tx.execute(

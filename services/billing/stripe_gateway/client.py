@@ -215,6 +215,12 @@ class StripeGateway:
             page = await self._v1.payment_intents.list_async(params)
         return parsedate_to_datetime(page.last_response.headers["date"])
 
+    async def reach(self, account: str) -> None:
+        """See whether our key may use a connected account. Raises StripeError when it may not, or cannot be asked."""
+        params: PaymentIntentListParams = {"limit": 1}
+        async with within_budget():
+            await self._v1.payment_intents.list_async(params, _options(account))
+
     async def intents_since(self, created: int, account: str | None) -> AsyncIterator[Intent]:
         """Payment intents made at or after a moment (Unix seconds), newest first. Each page has its own budget."""
         params: PaymentIntentListParams = {"created": {"gte": created}, "limit": 100}

@@ -11,6 +11,7 @@ from chassis.database import Tx
 from chassis.service import Runtime
 from services.billing.domain.methods import Wallet
 from services.billing.store import agreements, setups, stripe_customers, stripe_events, wallets
+from services.billing.store.accounts import account_of
 from services.billing.store.setups import Setup
 from services.billing.store.stripe_customers import Owner
 from services.billing.store.stripe_events import StoredEvent
@@ -107,7 +108,7 @@ async def _owner(runtime: Runtime, news: WalletNews) -> Owner | None:
 async def _why_foreign(runtime: Runtime, owner: Owner | None) -> str | None:
     if owner is None:
         return "foreign: no customer of ours, or a method that is not shown"
-    if await stripe_customers.account_of(runtime.db, owner.merchant_id) != owner.account:
+    if await account_of(runtime.db, owner.merchant_id) != owner.account:
         return "foreign: not the account that they bill with"
     return None
 
