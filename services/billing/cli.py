@@ -59,7 +59,7 @@ async def _connect(runtime: Runtime, stripe: StripeGateway, merchant_id: Merchan
             async with stripe:
                 await stripe.reach(account)
         except StripeError as refused:
-            return f"Stripe does not let us use {account}: {refused}"
+            return f"Stripe does not let us use {account}: {type(refused).__name__}"
     async with runtime.db.transaction(runtime.system_cause(merchant_id)) as tx:
         if not await accounts.connect(tx, merchant_id, account):
             return f"{account} is another merchant's already."

@@ -89,3 +89,11 @@ CREATE TRIGGER tell_inserted AFTER INSERT ON copy_subscription
     REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_inserted('subscription');
 CREATE TRIGGER tell_updated AFTER UPDATE ON copy_subscription
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_updated('subscription');
+CREATE TRIGGER tell_inserted AFTER INSERT ON copy_refund
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_inserted('refund');
+CREATE TRIGGER tell_updated AFTER UPDATE ON copy_refund
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_updated('refund');
+CREATE TRIGGER tell_inserted AFTER INSERT ON copy_dispute
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_inserted('dispute');
+CREATE TRIGGER tell_updated AFTER UPDATE ON copy_dispute
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_updated('dispute');

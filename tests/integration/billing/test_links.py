@@ -289,6 +289,7 @@ async def test_defaults_are_used_where_a_link_says_nothing(fake_shop: Shop) -> N
     assert (invoice.tax_inclusive, invoice.memo, invoice.allow_partial) == (True, "Thank you", True)
     assert invoice.link.expires_at == fake_shop.clock.now() + timedelta(days=90)
     plain = await fake_shop.link(memo=None, allow_partial=False, tax_inclusive=False, link_expires_at=None)
+    assert plain.link is not None
     assert (plain.memo, plain.allow_partial, plain.tax_inclusive, plain.link.expires_at) == (None, False, False, None)
 
 

@@ -137,6 +137,20 @@ async def test_a_change_is_told_by_noun_and_id_and_nothing_else_within_a_quarter
         assert took < 0.25
 
 
+async def test_every_noun_that_pages_show_is_told_of(served: Served) -> None:
+    rows = await served.world.h.db.fetch(
+        """
+        SELECT t.table_name, count(DISTINCT g.trigger_name) AS told FROM information_schema.tables AS t
+        LEFT JOIN information_schema.triggers AS g
+          ON g.event_object_table = t.table_name AND g.trigger_name IN ('tell_inserted', 'tell_updated')
+        WHERE t.table_name LIKE 'copy!_%' ESCAPE '!' GROUP BY t.table_name
+        """
+    )
+    untold = {row["table_name"] for row in rows if row["told"] < 2}
+    # Settings, and a comparison that comes every few minutes: nobody waits for those with a page open.
+    assert untold == {"copy_defaults", "copy_reconciliation"}
+
+
 async def test_the_same_state_again_is_no_change(served: Served) -> None:
     world = served.world
     customer = await world.customer(await world.merchant())

@@ -227,8 +227,10 @@ async def test_pages_need_no_other_service(world: World) -> None:
     bill = invoice(customer)
     await world.hear(InvoiceOpened(state=bill))
     ids = {"customer_id": str(customer.id), "invoice_id": str(bill.id)}
-    # What stands behind a secret only its owner knows: an invitation, and the address of a payment link.
-    asks = {"/invitations/{token}", "/console/invoices/{invoice_id:uuid}/link"}
+    # What stands behind a secret only its owner knows: an invitation, and the address of a payment link. A statement is
+    # added up over all of a customer's books, which only billing has.
+    asks = {"/invitations/{token}", "/console/invoices/{invoice_id:uuid}/link", "/portal/payments/statement"}
+    asks.add("/console/customers/{customer_id:uuid}/statement")
     member, contact = (
         await world.sign_in(await world.member(merchant)),
         await world.sign_in(await world.contact(customer)),

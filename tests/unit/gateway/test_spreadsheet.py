@@ -14,7 +14,7 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_amounts_have_their_currencys_decimals_and_may_be_negative() -> None:
-    rows = [("amount",), (-1250,), (1250,), (1250,), (7,)]
+    rows: list[tuple[str | int]] = [("amount",), (-1250,), (1250,), (1250,), (7,)]
     assert cells(spreadsheet(rows, [None, 2, 0, 3, 2])) == [["amount"], ["-12.50"], ["1250"], ["1.250"], ["0.07"]]
 
 
