@@ -14,7 +14,7 @@ from chassis.service import Asgi, Runtime
 from services.billing.store import stripe_events
 from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import Event, NotFromStripeError, event_of, verify, without_urls
-from services.billing.webhooks.group_commit import GroupCommit, unavailable
+from services.billing.webhooks.group_commit import GroupCommit, TooManyWaitError, unavailable
 from services.billing.webhooks.news import understand
 
 log = logging.getLogger("portal.billing.webhooks")
@@ -40,7 +40,7 @@ def build_http(runtime: Runtime, *, secret: str) -> Asgi:
         try:
             await commits.keep(NewEvent(event.id, event.type, event.account, payload, now, _no_news(event)))
         except Exception as failed:
-            if not unavailable(failed):
+            if not (unavailable(failed) or isinstance(failed, TooManyWaitError)):
                 raise
             log.warning("A webhook could not be stored.", extra={"event": event.id, "error": repr(failed)})
             return _problem(503, "Service Unavailable", "It could not be stored now. Send it again.")
@@ -73,4 +73,6 @@ async def _read(request: Request) -> bytes | None:
 def _problem(status: int, title: str, detail: str) -> Response:
     """An RFC 9457 problem document."""
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return JSONResponse(document, status, media_type="application/problem+json")
+    # Stripe comes back by its own timetable; whoever else posts webhooks to us may want to know.
+    headers = {"retry-after": "5"} if status == 503 else None
+    return JSONResponse(document, status, headers, media_type="application/problem+json")

@@ -14,6 +14,14 @@ _MOST = 50
 """Events in one group: a body may have 1 MB, and all of a group's are in memory twice."""
 
 
+_MOST_WAITING = 1_000
+"""Events that wait for their write, twenty groups: while the database is stuck, memory must not fill up with bodies."""
+
+
+class TooManyWaitError(Exception):
+    """More events wait than are held: this one was not taken."""
+
+
 class GroupCommit:
     """Keeps single events by writing them in groups; each event's outcome is that of the write that it was in."""
 
@@ -23,7 +31,12 @@ class GroupCommit:
         self._writing: asyncio.Task[None] | None = None
 
     async def keep(self, event: NewEvent) -> None:
-        """Return once `event` is committed. Raises what its write raised: then it may or may not be stored."""
+        """Return once `event` is committed.
+
+        Raises TooManyWaitError when it was not taken, else what its write raised: then it may or may not be stored.
+        """
+        if len(self._waiting) >= _MOST_WAITING:
+            raise TooManyWaitError
         kept = asyncio.get_running_loop().create_future()
         self._waiting.append((event, kept))
         if self._writing is None or self._writing.done():

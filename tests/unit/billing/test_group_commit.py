@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.billing.store.stripe_events import NewEvent
-from services.billing.webhooks.group_commit import GroupCommit
+from services.billing.webhooks.group_commit import GroupCommit, TooManyWaitError
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -102,3 +102,12 @@ async def test_a_request_that_is_given_up_changes_nothing_for_its_neighbours() -
         tasks[2].cancel()
     assert [task.cancelled() for task in tasks] == [True, False, True, False]
     assert disk.groups == [["evt_0"], ["evt_1", "evt_2", "evt_3"]]
+
+
+async def test_a_thousand_may_wait_and_whoever_comes_then_is_told_at_once_that_they_were_not_taken() -> None:
+    disk = Disk()
+    async with arriving(disk, 1_003) as tasks:
+        refused = [task for task in tasks if task.done()]
+        assert [type(task.exception()) for task in refused] == [TooManyWaitError] * 2
+    assert sum(len(group) for group in disk.groups) == 1_001
+    assert [task.exception() for task in tasks if task not in refused] == [None] * 1_001
