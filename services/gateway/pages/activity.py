@@ -45,6 +45,7 @@ _HAPPENED: dict[str, tuple[str, str]] = {
     "billing.payment_method.stopped_working": (_("Payment method ending in %(last4)s does not work any more"), "bad"),
     "billing.payment_method.expiring": (_("Card ending in %(last4)s expires soon"), "bad"),
     "billing.payment_method.removed": (_("Payment method removed"), ""),
+    "billing.invoice.charge_failed": (_("Automatic charge of %(number)s failed"), "bad"),
     "billing.subscription.created": (_("%(title)s offered"), ""),
     "billing.subscription.accepted": (_("%(title)s accepted"), "good"),
     "billing.subscription.pause_planned": (_("%(title)s is going to be paused"), ""),

@@ -6,37 +6,87 @@ from fastapi import Request
 from starlette.responses import Response
 
 from chassis.tokens import digest
+from contracts import billing
 from contracts.billing import Invoice, Subscription
-from contracts.message import NotFound
-from services.gateway import readmodel
+from contracts.identity import Customer
+from contracts.message import NotFound, SubscriptionId
+from services.gateway import commands, readmodel
+from services.gateway.commands import bearer_of
 from services.gateway.domain import Viewer
 
 from .agreement import terms
 from .brand import brand_of
-from .page import Page
+from .forms import Form
+from .page import Page, see
 
 
 async def offer(request: Request, token: str) -> Response | None:
     """The offer that this token is for, or what has become of it; None when it is for none."""
-    db = request.app.state.runtime.db
-    agreed = await readmodel.subscription_by_link(db, digest(token))
-    if agreed is None or agreed.link is None:
+    agreed = await _offered(request, token)
+    return None if agreed is None else await _show(request, token, agreed, Form())
+
+
+async def accept(request: Request, token: str) -> Response | None:
+    """Lead to the hosted page where a payment method is given, which accepts it. None when the token is for no offer."""
+    agreed = await _offered(request, token)
+    if agreed is None:
         return None
-    merchant = await brand_of(request, agreed.merchant_id)
-    try:
-        customer = await readmodel.customer(db, Viewer(agreed.merchant_id, agreed.customer_id), agreed.customer_id)
-    except NotFound:
-        customer = None
-    page = await Page.of(request, None, merchant=merchant, customer=customer)
+    if _why_not(request, agreed):
+        return await _show(request, token, agreed, Form())
+    form = await Form.posted(request)
+    page = await Page.of(request, None, customer=await _customer(request, agreed))
+    with form.refusals(page.reader):
+        started = await commands.send(
+            request,
+            billing.AcceptSubscription(
+                subscription_id=SubscriptionId(agreed.id),
+                link_token_sha256=digest(token),
+                return_path=f"/pay/{token}?accepted=confirming",
+            ),
+            id=form.command_id,
+            public=bearer_of(token),
+            merchant_id=agreed.merchant_id,
+            known=[(Customer, agreed.customer_id)],
+        )
+        return see(started.setup_url)
+    return await _show(request, token, agreed, form)
+
+
+async def _offered(request: Request, token: str) -> Subscription | None:
+    agreed = await readmodel.subscription_by_link(request.app.state.runtime.db, digest(token))
+    return None if agreed is None or agreed.link is None else agreed
+
+
+def _why_not(request: Request, agreed: Subscription) -> str:
+    """Why it cannot be accepted here: its state, or *expired*; empty while it can."""
+    if agreed.status != "pending" or agreed.link is None:
+        return agreed.status
     ends = agreed.link.expires_at
     dead = agreed.link.revoked or (ends is not None and ends <= request.app.state.runtime.clock.now())
-    why = agreed.status if agreed.status != "pending" else "expired" if dead else ""
+    return "expired" if dead else ""
+
+
+async def _customer(request: Request, agreed: Subscription) -> Customer | None:
+    viewer = Viewer(agreed.merchant_id, agreed.customer_id)
+    try:
+        return await readmodel.customer(request.app.state.runtime.db, viewer, agreed.customer_id)
+    except NotFound:
+        return None
+
+
+async def _show(request: Request, token: str, agreed: Subscription, form: Form) -> Response:
+    merchant = await brand_of(request, agreed.merchant_id)
+    page = await Page.of(request, None, merchant=merchant, customer=await _customer(request, agreed))
+    why = _why_not(request, agreed)
     return page.render(
         "offer.html",
-        status=410 if why in {"cancelled", "completed", "expired"} else 200,
+        status=410 if why in {"cancelled", "completed", "expired"} else form.status,
+        token=token,
+        form=form,
         subscription=agreed,
         why=why,
         terms=terms(agreed, merchant.name if merchant else "", page.reader),
+        confirming=request.query_params.get("accepted") == "confirming",
     )
 
 

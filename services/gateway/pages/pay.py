@@ -20,7 +20,7 @@ from .agreement import terms
 from .brand import brand_of
 from .documents import credit_note, pdf
 from .forms import Form
-from .offer import offer, offered_by
+from .offer import accept, offer, offered_by
 from .page import Page, see
 from .parts import amount_of
 
@@ -100,8 +100,10 @@ async def show(request: Request, token: str) -> Response:
 
 @router.post("/pay/{token}")
 async def pay(request: Request, token: str) -> Response:
-    """Open (or go on with) the invoice's checkout."""
+    """Open (or go on with) the invoice's checkout, or accept a subscription that asks for no money yet."""
     invoice, why = await _found(request, token)
+    if invoice is None and (answer := await accept(request, token)) is not None:
+        return answer
     if invoice is None or why:
         return await _dead(request, token, invoice, why)
     form = await Form.posted(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from contracts import billing
-from contracts.billing import Subscription
+from contracts.billing import PaymentMethod, Subscription
 from services.gateway import commands, readmodel
 from services.gateway.readmodel.subscriptions import SubscriptionStatus
 from services.gateway.security import Session
@@ -96,6 +97,7 @@ async def _show(
     invoices = await readmodel.invoices_of(db, viewer, agreed.id, cursor=after or None)
     late = await readmodel.past_due(db, viewer, [agreed.id], page.reader.today)
     mails = await readmodel.mails_about(db, viewer, [agreed.id])
+    methods = await readmodel.payment_methods(db, viewer, customer_id=agreed.customer_id)
     return page.render(
         "subscription.html",
         status=form.status if form else 200,
@@ -105,11 +107,20 @@ async def _show(
         invoices=invoices,
         bills={invoice.instalment: invoice for invoice in invoices.items},
         late=bool(late),
+        method=_charged(agreed, methods.items),
         mail=next(iter(mails.get(agreed.id, ())), None),
         customer=await readmodel.customer(db, viewer, agreed.customer_id),
         choices=choices(agreed, member=viewer.is_member),
         terms=terms(agreed, page.merchant.name if page.merchant else "", page.reader),
     )
+
+
+def _charged(agreed: Subscription, methods: Sequence[PaymentMethod]) -> PaymentMethod | None:
+    """What its charges go to: its own method, else the customer's default one; None once it is over."""
+    if agreed.status not in {"active", "paused"}:
+        return None
+    own = (each for each in methods if each.id == agreed.payment_method_id)
+    return next(own, None) or next((each for each in methods if each.is_default), None)
 
 
 @router.get("/portal/subscriptions/{subscription_id:uuid}")

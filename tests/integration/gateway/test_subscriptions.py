@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from chassis.tokens import digest
 from contracts.billing import (
+    AcceptSubscription,
     AskAboutSubscription,
     CancelSubscription,
     ChangeNotPermitted,
@@ -18,6 +19,7 @@ from contracts.billing import (
     PayLink,
     PlannedCharge,
     PreviewSubscription,
+    SetupStarted,
     Subscription,
     SubscriptionAccepted,
     SubscriptionCancelled,
@@ -318,11 +320,21 @@ async def test_the_first_invoices_link_says_what_is_agreed_by_paying(world: Worl
 async def test_an_offer_without_an_invoice_has_a_page_of_its_own(world: World, customer: Customer) -> None:
     offered = subscription(customer, "pending", trial_days=14, link=PayLink(token_sha256=digest("offer")))
     await world.hear(SubscriptionCreated(state=offered))
+    world.owners.answers[AcceptSubscription] = lambda _: SetupStarted(setup_url="https://setup.example/x")
     async with world.client() as visitor:
         page = await visitor.get("/pay/offer")
         assert page.status_code == 200
         for words in ("€12.00 every month", "The first 14 days are free.", "Nothing is due today."):
             assert words in page.text
+        started = await posted(visitor, "/pay/offer")
+        assert (started.status_code, started.headers["location"]) == (303, "https://setup.example/x")
+        [asked] = world.owners.asked
+        assert asked.request == AcceptSubscription(
+            subscription_id=SubscriptionId(offered.id),
+            link_token_sha256=digest("offer"),
+            return_path="/pay/offer?accepted=confirming",
+        )
+        assert asked.cause.actor.kind == "public"
         await world.hear(SubscriptionCancelled(state=offered.model_copy(update={"status": "cancelled"})))
         over = await visitor.get("/pay/offer")
         assert (over.status_code, "nothing to accept any more" in over.text) == (410, True)
