@@ -454,7 +454,7 @@ class Subscription(State):
     """When it was cancelled or completed."""
 
 
-@noun("billing.defaults", followed_by=("gateway",))
+@noun("billing.defaults", followed_by=("notifications", "gateway"))
 class BillingDefaults(State):
     """What a merchant wants of invoices and subscriptions unless it says otherwise. Its id is the merchant's."""
 
@@ -732,7 +732,7 @@ class InvoiceChargeStarted(Event[Invoice]):
     """It is charged again, without anybody being there, after an automatic charge failed."""
 
 
-@event("billing.invoice.charge_failed.v1")
+@event("billing.invoice.charge_failed.v1", handled_by=("notifications",))
 class InvoiceChargeFailed(Event[Invoice]):
     """An automatic charge failed, or was due where it would be in vain: the same card was declined for good, say.
 
@@ -745,7 +745,7 @@ class SubscriptionCreated(Event[Subscription]):
     """A member made it. It waits for the customer to accept it."""
 
 
-@event("billing.subscription.link_email_requested.v1")
+@event("billing.subscription.link_email_requested.v1", handled_by=("notifications",))
 class SubscriptionLinkEmailRequested(Event[Subscription]):
     """A member asked that the customer be mailed the link on which it is accepted."""
 
@@ -770,12 +770,12 @@ class SubscriptionPausePlanned(Event[Subscription]):
     """It is going to be paused on `pause_on`."""
 
 
-@event("billing.subscription.paused.v1")
+@event("billing.subscription.paused.v1", handled_by=("notifications",))
 class SubscriptionPaused(Event[Subscription]):
     """It is paused: nothing new is charged, what is open stays open."""
 
 
-@event("billing.subscription.resumed.v1")
+@event("billing.subscription.resumed.v1", handled_by=("notifications",))
 class SubscriptionResumed(Event[Subscription]):
     """It goes on, or is not going to be paused after all."""
 
@@ -790,17 +790,17 @@ class SubscriptionCancelUndone(Event[Subscription]):
     """It is not going to be cancelled after all."""
 
 
-@event("billing.subscription.cancelled.v1")
+@event("billing.subscription.cancelled.v1", handled_by=("notifications",))
 class SubscriptionCancelled(Event[Subscription]):
     """It has ended before its time. What is open stays open."""
 
 
-@event("billing.subscription.completed.v1")
+@event("billing.subscription.completed.v1", handled_by=("notifications",))
 class SubscriptionCompleted(Event[Subscription]):
     """It has ended as it was to: its last charge was made."""
 
 
-@event("billing.subscription.change_requested.v1", handled_by=("todos",))
+@event("billing.subscription.change_requested.v1", handled_by=("notifications", "todos"))
 class SubscriptionChangeRequested(Event[Subscription]):
     """A customer asks the merchant for a change that they may not make themselves."""
 
@@ -1505,15 +1505,27 @@ class StatementPdf(Question[Document]):
 
 @question("billing.mail_facts.v1", askers=("notifications", "gateway"))
 class BillingMailFacts(Question[MailFacts]):
-    """Is a mail about an invoice still true?
+    """Is a mail about an invoice or a subscription still true?
 
     *payment_link*, while it is open: the path of its public page; `facts` is the invoice. *receipt*, which stays true:
     the same path, where the receipt can be got without an account; null when the link is dead. *card_expiring*, while the
-    payment method of this id is there and about to expire: `facts` is the method.
+    payment method of this id is there and about to expire: `facts` is the method. *subscription_link*, while the
+    subscription waits to be accepted: the path of its public page. The other kinds, while it stands as they say; `facts`
+    is the subscription.
     """
 
-    kind: Literal["payment_link", "receipt", "card_expiring"]
-    id: InvoiceId | PaymentMethodId
+    kind: Literal[
+        "payment_link",
+        "receipt",
+        "card_expiring",
+        "subscription_link",
+        "subscription_paused",
+        "subscription_resumed",
+        "subscription_cancelled",
+        "subscription_completed",
+        "renewal_ahead",
+    ]
+    id: InvoiceId | PaymentMethodId | SubscriptionId
 
 
 @question("billing.republish.v1", askers=("notifications", "todos", "gateway"))

@@ -37,7 +37,7 @@ class Mail(State):
     """The customer it goes to or is about."""
     template: Template
     """What kind of mail it is."""
-    subject_kind: Literal["invitation", "invoice", "payment", "refund", "dispute", "payment_method"]
+    subject_kind: Literal["invitation", "invoice", "payment", "refund", "dispute", "payment_method", "subscription"]
     """What it is about."""
     subject_id: UUID
     """The id of what it is about."""

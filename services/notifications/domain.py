@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal, assert_never
 from uuid import UUID
 
@@ -104,6 +104,16 @@ def receipt_recipients(contacts: Iterable[tuple[str, str | None]], customer_emai
     responsible = [email for role, email in contacts if role in {"owner", "billing"} and email]
     addresses = responsible or ([customer_email] if customer_email else [])
     return list({address.casefold(): address for address in reversed(addresses)}.values())[::-1]
+
+
+def notice_is_due(charged_on: date, last_charged_on: date | None, notice_days: int, today: date) -> bool:
+    """Whether a charge is to be announced today; 0 days of notice: never.
+
+    Not for what comes so often that the notice would come before the charge before: nobody wants a mail every day.
+    """
+    notice_on = charged_on - timedelta(days=notice_days)
+    often = last_charged_on is not None and notice_on <= last_charged_on
+    return notice_days > 0 and not often and notice_on <= today < charged_on
 
 
 def message_id(mail_id: UUID, host: str) -> str:

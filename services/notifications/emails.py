@@ -177,7 +177,7 @@ class Kind:
     has happened. `values` gives the template its values from the event, the answer and the portal's public address.
     """
 
-    about: Literal["invitation", "invoice", "payment", "refund", "dispute", "payment_method"]
+    about: Literal["invitation", "invoice", "payment", "refund", "dispute", "payment_method", "subscription"]
     ask: Callable[[Database, Content], Awaitable[Question[MailFacts] | None]]
     values: Callable[[Content, MailFacts, str], dict[str, object]]
     to: Literal["customer", "merchant"] = "customer"

@@ -18,19 +18,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.message import EmailMessage
+from uuid import UUID
 
 from chassis.database import Cause, transient
 from chassis.ids import new_id
 from chassis.listeners import persevere
 from chassis.service import Runtime
 from chassis.telemetry import correlation
+from contracts.billing import BillingDefaults, Subscription
 from contracts.identity import Merchant
 from contracts.message import Event, MailFacts, MerchantId, NotFound, Problem, system
 from contracts.notifications import Mail, MailAccepted, MailDropped, MailFailed, MailInDoubt
 from services.notifications import emails, store
-from services.notifications.domain import Later, Outcome, Rejected, Unanswered, Untrue, judge
+from services.notifications.domain import Later, Outcome, Rejected, Unanswered, Untrue, judge, notice_is_due
+from services.notifications.handlers.subscriptions import on_renewal_ahead
 from services.notifications.mailer import ANSWER_SECONDS, DIALOGUE_SECONDS, Mailer
 from services.notifications.settings import Settings
 from services.notifications.store import Claimed
@@ -42,6 +45,8 @@ PREPARING = timedelta(seconds=_FACTS_SECONDS + DIALOGUE_SECONDS + 10)
 """How long a claimed mail belongs to its worker before the body is sent."""
 SENDING = timedelta(seconds=ANSWER_SECONDS + 30)
 """How long after that the answer is waited for before the mail is called in doubt."""
+
+_NOTICE_DAYS: int = BillingDefaults.model_fields["renewal_notice_days"].default
 
 _ANNOUNCED: dict[str, type[Event[Mail]]] = {
     "accepted": MailAccepted,
@@ -83,6 +88,30 @@ async def find_abandoned(runtime: Runtime) -> None:
             changed = await store.doubt_mail(tx, row["id"], reason)
             if changed is not None:
                 tx.announce(MailInDoubt(state=store.mail_state(changed)), sequence=changed["sequence"])
+
+
+async def announce_renewals(runtime: Runtime, *, settings: Settings) -> None:
+    """Queue a mail about each charge that its merchant wants announced by today, once for each charge."""
+    after = UUID(int=0)
+    while rows := await store.next_charges(runtime.db, runtime.clock.now().date() - timedelta(days=1), after):
+        after = rows[-1]["id"]
+        for row in rows:
+            agreed = Subscription.model_validate_json(row["state"])
+            merchant = await store.known_merchant(runtime.db, agreed.merchant_id)
+            if merchant is not None and _announced_today(agreed, merchant, row["notice_days"], runtime.clock.now()):
+                assert agreed.next_charge is not None
+                occasion = f"renewal-{agreed.next_charge.on}"
+                async with runtime.db.transaction(_cause(agreed.merchant_id, occasion, str(new_id()))) as tx:
+                    await on_renewal_ahead(tx, agreed, mail_host=settings.mail_host)
+
+
+def _announced_today(agreed: Subscription, merchant: Merchant, notice_days: int | None, now: datetime) -> bool:
+    """From nine in the morning where the merchant is, as charges are made."""
+    local = now.astimezone(emails.Reader.of(merchant.locale, merchant.time_zone).zone)
+    last = agreed.current_period.starts_on if agreed.current_period else None
+    days = _NOTICE_DAYS if notice_days is None else notice_days
+    charge = agreed.next_charge
+    return charge is not None and local.hour >= 9 and notice_is_due(charge.on, last, days, local.date())
 
 
 async def _claim(runtime: Runtime) -> Claimed | None:

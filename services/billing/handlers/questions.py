@@ -21,6 +21,7 @@ from services.billing.documents.credit_note import credit_note_pdf
 from services.billing.domain.methods import EXPIRING
 from services.billing.handlers.access import is_alive, require_living_link, shown
 from services.billing.handlers.invoices import pay_link_token
+from services.billing.handlers.subscription_mails import subscription_facts
 from services.billing.store import copies, invoices, methods, refunds
 
 _PDF = "application/pdf"
@@ -42,6 +43,8 @@ async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str)
         raise NotFound
     if question.kind == "card_expiring":
         return await _card_facts(work, PaymentMethodId(question.id))
+    if question.kind not in ("payment_link", "receipt"):
+        return await subscription_facts(work, question, secret_key=secret_key)
     invoice = await shown(work.db, work.cause.merchant_id, work.cause.actor, InvoiceId(question.id), None)
     if question.kind == "receipt":
         alive = is_alive(invoice, work.db.clock.now())

@@ -1,19 +1,33 @@
 """Which facts become which mails, to whom, and only once."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from chassis.testing import envelope_of
 from contracts.billing import (
+    BillingDefaults,
+    BillingDefaultsChanged,
+    ChangeWish,
+    Collection,
     DisputeOpened,
+    InvoiceChargeFailed,
     LinkEmailRequested,
     PaymentMethodExpiring,
+    Period,
+    PlannedCharge,
     RefundFailed,
     RefundSucceeded,
+    SubscriptionAccepted,
+    SubscriptionCancelled,
+    SubscriptionChangeRequested,
+    SubscriptionPaused,
 )
 from contracts.identity import ContactJoined, CustomerChanged, InvitationSent, MemberAdded
 from contracts.notifications import Mail
+from services.notifications.schedules import announce_renewals
+from services.notifications.settings import Settings
 from services.notifications.store import every_mail
 from tests import builders
 
@@ -182,3 +196,48 @@ async def test_a_card_that_expires_soon_is_told_to_those_who_look_after_the_mone
     assert {(mail["subject_kind"], mail["subject_id"], mail["invoice_id"]) for mail in mails} == {
         ("payment_method", card.id, None)
     }
+
+
+async def test_what_happens_to_a_subscription_is_told_and_a_request_goes_to_the_merchant(office: Office) -> None:
+    await office.is_known()
+    person = builders.person(email="ada@n.example")
+    await office.h.deliver(MemberAdded(state=builders.member(office.merchant, person, role="admin")))
+    agreed = builders.subscription(office.customer)
+    wish = ChangeWish(wish="cancel", note="We move away.", asked_by="Sam")
+    await office.h.deliver(SubscriptionPaused(state=agreed), sequence=1)
+    await office.h.deliver(SubscriptionChangeRequested(state=agreed, wish=wish), sequence=2)
+    await office.h.deliver(SubscriptionCancelled(state=agreed), sequence=3)
+    offered = builders.subscription(office.customer, status="pending", accepted_at=None)
+    await office.h.deliver(SubscriptionCancelled(state=offered))
+    assert sorted(await queued(office)) == [
+        ("customer_request", "ada@n.example"),
+        ("subscription_cancelled", "sam@okafor.example"),
+        ("subscription_paused", "sam@okafor.example"),
+    ]
+
+
+async def test_a_failed_charge_is_told_as_such_or_as_one_to_confirm(office: Office) -> None:
+    await office.is_known()
+    for confirm in (False, True):
+        failed = office.invoice.model_copy(update={"collection": Collection(failures=1, confirm=confirm)})
+        await office.h.deliver(InvoiceChargeFailed(state=failed))
+    assert sorted(template for template, _ in await queued(office)) == ["confirm_payment", "payment_failed"]
+
+
+async def test_a_charge_is_announced_once_with_the_notice_that_its_merchant_wants(office: Office) -> None:
+    await office.is_known()
+    today = office.h.clock.now().date()
+    charge = PlannedCharge(on=today + timedelta(days=5), amount=1200)
+    old = Period(starts_on=today - timedelta(days=25), ends_on=today + timedelta(days=4))
+    agreed = builders.subscription(office.customer, next_charge=charge, current_period=old)
+    await office.h.deliver(SubscriptionAccepted(state=agreed))
+    settings = Settings.load("notifications")
+    await announce_renewals(office.h.runtime, settings=settings)
+    assert await queued(office) == []
+    wants = BillingDefaults(id=office.merchant.id, merchant_id=agreed.merchant_id, renewal_notice_days=7)
+    await office.h.deliver(BillingDefaultsChanged(state=wants))
+    for _ in range(2):
+        await announce_renewals(office.h.runtime, settings=settings)
+    assert await queued(office) == [("renewal_ahead", "sam@okafor.example")]
+    [mail] = await office.mails()
+    assert mail["occasion"] == f"renewal-{charge.on}"

@@ -1,6 +1,6 @@
 """What becomes of a mail."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -15,6 +15,7 @@ from services.notifications.domain import (
     Untrue,
     Verdict,
     judge,
+    notice_is_due,
     receipt_recipients,
 )
 
@@ -66,3 +67,21 @@ def test_a_receipt_goes_to_those_who_look_after_money(
     contacts: list[tuple[str, str | None]], customer: str | None, recipients: list[str]
 ) -> None:
     assert receipt_recipients(contacts, customer) == recipients
+
+
+@pytest.mark.parametrize(
+    ("charged", "last", "notice", "due"),
+    [
+        (date(2026, 5, 13), date(2026, 4, 13), 3, True),  # three days ahead
+        (date(2026, 5, 14), date(2026, 4, 14), 3, False),  # not yet
+        (date(2026, 5, 11), date(2026, 4, 11), 3, True),  # we were not there on the day
+        (date(2026, 5, 10), date(2026, 4, 10), 3, False),  # charged today: too late to announce
+        (date(2026, 5, 11), date(2026, 5, 10), 3, False),  # every day
+        (date(2026, 5, 13), None, 3, True),  # the first charge, after a trial
+        (date(2026, 5, 13), date(2026, 4, 13), 0, False),  # the merchant wants none
+    ],
+)
+def test_a_charge_is_announced_once_its_notice_has_begun(
+    charged: date, last: date | None, notice: int, due: bool
+) -> None:
+    assert notice_is_due(charged, last, notice, date(2026, 5, 10)) is due

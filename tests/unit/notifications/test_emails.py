@@ -19,7 +19,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from contracts.billing import LineItem
+from contracts.billing import ChangeWish, LineItem, PlannedCharge
 from contracts.identity import Merchant
 from services.notifications import emails
 from services.notifications.emails import Brand, Picture, Reader, UnusableAddress, Words, contrast, header_text, mailbox
@@ -39,6 +39,8 @@ DISPUTE = builders.dispute(INVOICE, evidence_due_at=AT)
 PAYMENT = builders.payment(INVOICE, at=AT, method="visa", receipt_number="REC-7")
 
 CARD = builders.payment_method(CUSTOMER, exp_month=12, exp_year=2026)
+AGREED = builders.subscription(CUSTOMER, title="Hosting", ended_on=date(2026, 12, 1), cancel_reason="Too dear.")
+WISH = ChangeWish(wish="cancel", note="We move away.", asked_by="Sam Okafor")
 
 VALUES: dict[str, dict[str, object]] = {
     "card_expiring": {
@@ -51,6 +53,14 @@ VALUES: dict[str, dict[str, object]] = {
     "refund": {"invoice": INVOICE, "refund": REFUND, "has_portal": True, "url": "https://p.example/portal"},
     "refund_failed": {"invoice": INVOICE, "refund": FAILED, "url": "https://p.example/console"},
     "dispute_opened": {"invoice": INVOICE, "dispute": DISPUTE, "url": "https://p.example/console"},
+    **{
+        name: {"subscription": AGREED, "url": "https://p.example/portal/subscriptions"}
+        for name, kind in KINDS.items()
+        if kind.about == "subscription"
+    },
+    "customer_request": {"subscription": AGREED, "wish": WISH, "url": "https://p.example/console/subscriptions"},
+    "payment_failed": {"invoice": INVOICE, "url": "https://p.example/pay/abc"},
+    "confirm_payment": {"invoice": INVOICE, "url": "https://p.example/pay/abc"},
     "receipt": {"invoice": INVOICE, "payment": PAYMENT, "has_portal": True, "url": "https://p.example/portal"},
 }
 
@@ -220,7 +230,13 @@ def test_merchant_text_never_becomes_html_or_template(template: str) -> None:
         "refund": {"invoice": invoice, "refund": REFUND.model_copy(update={"reason": HOSTILE})},
         "refund_failed": {"invoice": invoice, "refund": FAILED.model_copy(update={"failure": HOSTILE})},
         "dispute_opened": {"invoice": invoice},
+        "payment_failed": {"invoice": invoice},
+        "confirm_payment": {"invoice": invoice},
+        "customer_request": {"wish": ChangeWish(wish="other", note=HOSTILE, asked_by=HOSTILE)},
     }  # fmt: skip
+    if "subscription" in VALUES[template]:
+        agreed = AGREED.model_copy(update={"title": HOSTILE, "cancel_reason": HOSTILE})
+        hostile.setdefault(template, {})["subscription"] = agreed
     picture = Picture(PNG, 100)
     words = emails.render(template, Reader.of("en", "UTC"), merchant, picture, VALUES[template] | hostile[template])
     page = Page(words.html)
@@ -242,6 +258,7 @@ def test_merchant_text_never_becomes_a_header(template: str) -> None:
     merchant = MERCHANT.model_copy(update={"name": evil, "support_email": "a@b.test\r\nBcc: c@d.test"})
     invoice = INVOICE.model_copy(update={"number": evil})
     changes: dict[str, object] = {} if template == "invitation" else {"invoice": invoice}
+    changes |= {"subscription": AGREED.model_copy(update={"title": evil})}
     words = emails.render(template, Reader.of("en", "UTC"), merchant, None, VALUES[template] | changes)
     assert "Evil Bcc: victim@example.test <b>body</b> gnp" in words.subject
     parsed = mail(words, merchant=merchant)
@@ -417,3 +434,17 @@ def test_every_kind_of_mail_has_its_template_and_every_template_its_kind() -> No
     on_disk = {path.stem for path in (Path(emails.__file__).parent / "emails").glob("*.jinja")} - shared
     assert set(VALUES) == set(KINDS) == on_disk
     assert UUID(int=0) not in {INVOICE.id, PAYMENT.id}
+
+
+def test_a_renewal_ahead_says_how_much_is_charged_when() -> None:
+    charge = PlannedCharge(on=date(2026, 12, 24), amount=1200)
+    words = render("renewal_ahead", subscription=AGREED.model_copy(update={"next_charge": charge}))
+    assert words.subject == "Hosting: €12.00 on December 24, 2026"
+    assert "Next charge: €12.00\nCharged on: December 24, 2026" in words.text
+
+
+def test_the_merchant_reads_what_a_customer_wishes_and_why() -> None:
+    words = render("customer_request")
+    assert words.subject == "Sam Okafor asks about Hosting"
+    for said in ("The customer would like to cancel.", "We move away.", "https://p.example/console/subscriptions"):
+        assert said in words.text

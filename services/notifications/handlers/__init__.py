@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import date
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from chassis.database import Database, Tx
-from chassis.ids import new_id
 from chassis.listeners import Facts
 from contracts.billing import (
     BillingMailFacts,
@@ -22,10 +20,11 @@ from contracts.billing import (
     RefundSucceeded,
 )
 from contracts.identity import IdentityMailFacts, Invitation, InvitationSent
-from contracts.message import CustomerId, Event, InvoiceId, MailFacts, Question
-from contracts.notifications import Mail, MailQueued
+from contracts.message import Event, InvoiceId, MailFacts, Question
 from services.notifications import emails, store
-from services.notifications.domain import message_id, receipt_recipients
+from services.notifications.domain import receipt_recipients
+from services.notifications.handlers import subscriptions
+from services.notifications.handlers.queueing import queue
 
 
 async def on_invitation_sent(tx: Tx, event: InvitationSent, *, mail_host: str) -> None:
@@ -158,36 +157,8 @@ async def _customer_email(tx: Tx, invoice: Invoice) -> str | None:
     return invoice.buyer.email
 
 
-async def _queue(
-    tx: Tx,
-    event: Event[Any],
-    template: str,
-    recipients: list[str],
-    *,
-    subject_id: UUID,
-    customer_id: CustomerId,
-    mail_host: str,
-    invoice_id: UUID | None = None,
-) -> None:
-    for recipient in recipients:
-        mail_id = new_id()
-        mail = Mail(
-            id=mail_id,
-            merchant_id=tx.merchant,
-            customer_id=customer_id,
-            template=template,
-            subject_kind=KINDS[template].about,
-            subject_id=subject_id,
-            invoice_id=invoice_id,
-            occasion=tx.cause.message_id,
-            recipient=recipient,
-            status="queued",
-            message_id=message_id(mail_id, mail_host),
-            queued_at=tx.now,
-        )
-        if await store.insert_mail(tx, mail, event.model_dump_json()):
-            tx.announce(MailQueued(state=mail), sequence=1)
-            tx.notify(store.CHANNEL)
+async def _queue(tx: Tx, event: Event[Any], template: str, recipients: list[str], **about: Any) -> None:
+    await queue(tx, event, template, recipients, subject_kind=KINDS[template].about, **about)
 
 
 async def _ask_about_invitation(_: Database, event: emails.Content) -> Question[MailFacts]:
@@ -263,6 +234,7 @@ KINDS: dict[str, emails.Kind] = {
     "refund": emails.Kind("refund", _ask_about_receipt, _refund_values),
     "refund_failed": emails.Kind("refund", _ask_nobody, _refund_failed_values, to="merchant"),
     "dispute_opened": emails.Kind("dispute", _ask_nobody, _dispute_opened_values, to="merchant"),
+    **subscriptions.KINDS,
 }
 """Every mail, by the name of its template."""
 
@@ -277,4 +249,5 @@ def facts(mail_host: str) -> Facts:
         RefundSucceeded: partial(on_refund_succeeded, mail_host=mail_host),
         RefundFailed: partial(on_refund_failed, mail_host=mail_host),
         DisputeOpened: partial(on_dispute_opened, mail_host=mail_host),
+        **subscriptions.facts(mail_host),
     }

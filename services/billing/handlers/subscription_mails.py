@@ -1,0 +1,43 @@
+"""Whether a mail about a subscription is still true, asked just before it is sent."""
+
+from chassis.requests import Work
+from contracts.billing import BillingMailFacts, Subscription
+from contracts.message import MailFacts, NotFound, SubscriptionId
+from services.billing.handlers.subscribing import subscription_token
+from services.billing.store import subscriptions
+
+
+async def subscription_facts(work: Work, question: BillingMailFacts, *, secret_key: str) -> MailFacts:
+    """The subscription as it stands, and why a mail about how it stood earlier is not true any more."""
+    if work.cause.merchant_id is None:
+        raise NotFound
+    kept = await subscriptions.subscription(work.db, work.cause.merchant_id, SubscriptionId(question.id))
+    if kept is None:
+        raise NotFound
+    state, facts = kept.state, kept.state.model_dump(mode="json")
+    if not _true(question.kind, state):
+        return MailFacts(still_true=False, why_not=state.status, facts=facts)
+    if question.kind != "subscription_link":
+        return MailFacts(still_true=True, facts=facts)
+    link = state.link
+    if link is None or link.revoked or (link.expires_at is not None and link.expires_at <= work.db.clock.now()):
+        return MailFacts(still_true=False, why_not="link", facts=facts)
+    return MailFacts(
+        still_true=True, path=f"/pay/{subscription_token(secret_key, SubscriptionId(state.id), 1)}", facts=facts
+    )
+
+
+def _true(kind: str, state: Subscription) -> bool:
+    match kind:
+        case "subscription_link":
+            return state.status == "pending"
+        case "subscription_paused":
+            return state.status == "paused"
+        case "subscription_resumed":
+            return state.status == "active" and state.pause_on is None
+        case "subscription_cancelled":
+            return state.status == "cancelled"
+        case "subscription_completed":
+            return state.status == "completed"
+        case _:
+            return state.status == "active" and state.next_charge is not None
