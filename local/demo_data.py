@@ -154,7 +154,10 @@ class Demo:
         beans = self.link(
             clara, "club", [("Coffee club, 2 kg a month", "1", 5600)], **monthly, allow_customer_cancel=True
         )
-        plan: dict[str, Any] = {"kind": "payment_plan", "instalments": {"count": 3, "interval": {"unit": "month", "count": 1}}}
+        plan: dict[str, Any] = {
+            "kind": "payment_plan",
+            "instalments": {"count": 3, "interval": {"unit": "month", "count": 1}},
+        }
         machine = self.link(clara, "plan", [("Portafilter machine", "1", 249000)], **plan)
         if portal is not None:
             for agreed in (beans, machine):

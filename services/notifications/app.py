@@ -21,7 +21,8 @@ def build() -> Service:
     """The service as its environment describes it."""
     settings = Settings.load("notifications")
     mailer = Mailer(Server.from_url(settings.smtp_url), greet_as=greeting(settings.mail_host))
-    announce = partial(schedules.announce_renewals, settings=settings)
+    queue = partial(handlers.on_renewal_ahead, mail_host=settings.mail_host)
+    announce = partial(schedules.announce_renewals, queue=queue)
     return Service(
         "notifications",
         settings,

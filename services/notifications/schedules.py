@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from uuid import UUID
 
-from chassis.database import Cause, transient
+from chassis.database import Cause, Tx, transient
 from chassis.ids import new_id
 from chassis.listeners import persevere
 from chassis.service import Runtime
@@ -33,7 +33,6 @@ from contracts.message import Event, MailFacts, MerchantId, NotFound, Problem, s
 from contracts.notifications import Mail, MailAccepted, MailDropped, MailFailed, MailInDoubt
 from services.notifications import emails, store
 from services.notifications.domain import Later, Outcome, Rejected, Unanswered, Untrue, judge, notice_is_due
-from services.notifications.handlers.subscriptions import on_renewal_ahead
 from services.notifications.mailer import ANSWER_SECONDS, DIALOGUE_SECONDS, Mailer
 from services.notifications.settings import Settings
 from services.notifications.store import Claimed
@@ -90,7 +89,7 @@ async def find_abandoned(runtime: Runtime) -> None:
                 tx.announce(MailInDoubt(state=store.mail_state(changed)), sequence=changed["sequence"])
 
 
-async def announce_renewals(runtime: Runtime, *, settings: Settings) -> None:
+async def announce_renewals(runtime: Runtime, *, queue: Callable[[Tx, Subscription], Awaitable[None]]) -> None:
     """Queue a mail about each charge that its merchant wants announced by today, once for each charge."""
     after = UUID(int=0)
     while rows := await store.next_charges(runtime.db, runtime.clock.now().date() - timedelta(days=1), after):
@@ -102,7 +101,7 @@ async def announce_renewals(runtime: Runtime, *, settings: Settings) -> None:
                 assert agreed.next_charge is not None
                 occasion = f"renewal-{agreed.next_charge.on}"
                 async with runtime.db.transaction(_cause(agreed.merchant_id, occasion, str(new_id()))) as tx:
-                    await on_renewal_ahead(tx, agreed, mail_host=settings.mail_host)
+                    await queue(tx, agreed)
 
 
 def _announced_today(agreed: Subscription, merchant: Merchant, notice_days: int | None, now: datetime) -> bool:

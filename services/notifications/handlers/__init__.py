@@ -25,6 +25,9 @@ from services.notifications import emails, store
 from services.notifications.domain import receipt_recipients
 from services.notifications.handlers import subscriptions
 from services.notifications.handlers.queueing import queue
+from services.notifications.handlers.subscriptions import on_renewal_ahead
+
+__all__ = ["KINDS", "facts", "on_renewal_ahead"]
 
 
 async def on_invitation_sent(tx: Tx, event: InvitationSent, *, mail_host: str) -> None:

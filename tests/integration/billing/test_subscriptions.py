@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from chassis.ids import new_id
+from chassis.tokens import digest
 from contracts.billing import (
     AskAboutSubscription,
+    BillingMailFacts,
     CancelSubscription,
     ChangeNotPermitted,
     CreateSubscription,
@@ -271,3 +273,20 @@ async def test_voiding_the_first_invoice_withdraws_the_offer(fake_shop: Shop) ->
     made: Subscription = await fake_shop.order(monthly(fake_shop))
     await fake_shop.order(VoidInvoice(invoice_id=InvoiceId(made.first_invoice_id or new_id())))
     assert (await now(fake_shop, made)).status == "cancelled"
+
+
+async def test_a_mail_about_a_subscription_is_true_while_it_stands_so_and_an_offer_has_its_link(
+    fake_shop: Shop,
+) -> None:
+    shop = fake_shop
+    made: Subscription = await shop.order(monthly(shop, trial_days=14))
+    offer = BillingMailFacts(kind="subscription_link", id=SubscriptionId(made.id))
+    facts = await shop.h.ask(offer, merchant_id=shop.merchant_id)
+    assert made.link is not None
+    assert (facts.still_true, digest((facts.path or "").removeprefix("/pay/"))) == (True, made.link.token_sha256)
+    paused = BillingMailFacts(kind="subscription_paused", id=SubscriptionId(made.id))
+    facts = await shop.h.ask(paused, merchant_id=shop.merchant_id)
+    assert (facts.still_true, facts.why_not, facts.path) == (False, "pending", None)
+    await shop.order(CancelSubscription(subscription_id=SubscriptionId(made.id)))
+    facts = await shop.h.ask(offer, merchant_id=shop.merchant_id)
+    assert (facts.still_true, facts.why_not, facts.path) == (False, "cancelled", None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -26,8 +27,8 @@ from contracts.billing import (
 )
 from contracts.identity import ContactJoined, CustomerChanged, InvitationSent, MemberAdded
 from contracts.notifications import Mail
+from services.notifications.handlers import on_renewal_ahead
 from services.notifications.schedules import announce_renewals
-from services.notifications.settings import Settings
 from services.notifications.store import every_mail
 from tests import builders
 
@@ -231,13 +232,13 @@ async def test_a_charge_is_announced_once_with_the_notice_that_its_merchant_want
     old = Period(starts_on=today - timedelta(days=25), ends_on=today + timedelta(days=4))
     agreed = builders.subscription(office.customer, next_charge=charge, current_period=old)
     await office.h.deliver(SubscriptionAccepted(state=agreed))
-    settings = Settings.load("notifications")
-    await announce_renewals(office.h.runtime, settings=settings)
+    queue = partial(on_renewal_ahead, mail_host="portal.example")
+    await announce_renewals(office.h.runtime, queue=queue)
     assert await queued(office) == []
     wants = BillingDefaults(id=office.merchant.id, merchant_id=agreed.merchant_id, renewal_notice_days=7)
     await office.h.deliver(BillingDefaultsChanged(state=wants))
     for _ in range(2):
-        await announce_renewals(office.h.runtime, settings=settings)
+        await announce_renewals(office.h.runtime, queue=queue)
     assert await queued(office) == [("renewal_ahead", "sam@okafor.example")]
     [mail] = await office.mails()
     assert mail["occasion"] == f"renewal-{charge.on}"
