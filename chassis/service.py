@@ -27,7 +27,7 @@ from chassis.database import Cause, Database, Tx, system_cause
 from chassis.listeners import COPY, Facts, Follower
 from chassis.migrations import migrate, migrate_aside
 from chassis.outbox import Relay
-from chassis.republish import CurrentRow, Reader, answer_republish
+from chassis.republish import CurrentRow, Reader, answer_republish, rebuild_copies
 from chassis.requests import Answerer, Commands, Questions, steps
 from chassis.rpc import RpcClient
 from chassis.schedules import Schedule
@@ -232,7 +232,7 @@ def main(build: Callable[[], Service]) -> None:
         sys.exit(f"The environment is not complete: {names}")
     except ValueError as wrong:
         sys.exit(str(wrong))
-    choices = ["serve", "migrate", "dead-letters", *service.cli]
+    choices = ["serve", "migrate", "dead-letters", "rebuild-copy", *service.cli]
     parser = argparse.ArgumentParser(prog=f"python -m services.{service.name}", add_help=False)
     parser.add_argument("task", nargs="?", default="serve", choices=choices)
     task, rest = parser.parse_known_args()
@@ -289,6 +289,8 @@ async def _command(service: Service, task: str, arguments: list[str]) -> int:
                 if service.dead_letters:
                     await stack.enter_async_context(runtime.db)
                 return await deadletters.run(runtime, arguments)
+        if task == "rebuild-copy":
+            return await rebuild_copies(runtime, arguments)
         async with runtime.db:
             return await service.cli[task](runtime, arguments)
     except (OSError, asyncpg.PostgresError) as down:

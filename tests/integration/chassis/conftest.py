@@ -16,8 +16,6 @@ from chassis.ids import new_id
 from chassis.migrations import migrate
 from chassis.republish import CurrentRow
 from chassis.service import COPY, Runtime, Service, ServiceSettings
-from contracts.billing import Invoice
-from contracts.identity import Customer, Merchant
 from contracts.message import NOUNS, Actor, CustomerId, MerchantId
 from contracts.todos import CreateTodo, DeleteTodo, Todo, TodoCreated, TodoFollowsFacts, UpdateTodo
 from tests.parts import Vhost
@@ -127,7 +125,7 @@ def todos_service(database: str, vhost: Vhost, migrations: Path, **wiring: Any) 
         settings(database, vhost.url("todos")),
         migrations=migrations,
         commands=commands | wiring.pop("commands", {}),
-        follows={Merchant: COPY, Customer: COPY, Invoice: COPY},
+        follows={state: COPY for state in NOUNS.values() if "todos" in state.followed_by},
         nouns={Todo: every_todo},
         **wiring,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chassis.republish import rebuild_copies
 from chassis.service import Runtime
 from contracts.message import (
     Actor,
@@ -154,6 +155,24 @@ async def test_an_event_reaches_the_follower_and_republish_rebuilds_a_lost_copy(
     assert reply.result.count == 3
     await eventually(copied)
     assert await pair.todos.db.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_an_operator_has_copies_sent_again(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    await pair.gateway.rpc.ask(create("a"), cause())
+
+    async def copied() -> bool:
+        return await pair.copies() == [("a", 1)]
+
+    await eventually(copied)
+    await pair.gateway.db.execute("DELETE FROM copy_todo")
+    operator = Runtime(pair.gateway.wiring)
+    assert await rebuild_copies(operator, ["todos.todo"]) == 0
+    assert capsys.readouterr().out == "todos.todo: 1 rows\n"
+    await eventually(copied)
+    for arguments in ([], ["todos.todo", "--all"], ["todos.list"]):
+        with pytest.raises(SystemExit) as ended:
+            await rebuild_copies(operator, arguments)
+        assert ended.value.code == 2
 
 
 async def test_a_broker_that_does_not_answer_is_a_refusal_within_two_seconds(
