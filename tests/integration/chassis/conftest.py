@@ -16,7 +16,8 @@ from chassis.ids import new_id
 from chassis.migrations import migrate
 from chassis.republish import CurrentRow
 from chassis.service import COPY, Runtime, Service, ServiceSettings
-from contracts.message import NOUNS, Actor, CustomerId, MerchantId
+from chassis.topology import handled_events
+from contracts.message import EVENTS, NOUNS, Actor, CustomerId, MerchantId
 from contracts.todos import CreateTodo, DeleteTodo, Todo, TodoCreated, TodoFollowsFacts, UpdateTodo
 from tests.parts import Vhost
 
@@ -116,6 +117,10 @@ async def running(service: Service) -> AsyncIterator[Runtime]:
         await runtime.stop()
 
 
+async def leave_it(_tx: Tx, _event: Any) -> None:
+    """These services have nothing to do with what the real ones handle."""
+
+
 def todos_service(database: str, vhost: Vhost, migrations: Path, **wiring: Any) -> Service:
     migrations.mkdir(exist_ok=True)
     (migrations / "0001_todos.sql").write_text(TODOS + COPIES)
@@ -127,6 +132,7 @@ def todos_service(database: str, vhost: Vhost, migrations: Path, **wiring: Any) 
         commands=commands | wiring.pop("commands", {}),
         follows={state: COPY for state in NOUNS.values() if "todos" in state.followed_by},
         nouns={Todo: every_todo},
+        facts={EVENTS[each]: leave_it for each in handled_events("todos")} | wiring.pop("facts", {}),
         **wiring,
     )
 
