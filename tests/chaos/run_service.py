@@ -220,6 +220,7 @@ def _make_haste(service: str) -> None:
         worker["_LONGEST_REST"] = timedelta(seconds=4)
         # After a stored 500: so long its effect may still come, and nobody can pay.
         vars(import_module("services.billing.stripe_gateway.client"))["_STILL_UNDER_WAY"] = timedelta(seconds=12)
+        vars(import_module("services.billing.schedules.charging"))["_SURELY_OVER"] = timedelta(seconds=12)
     if service == "notifications":
         vars(import_module("services.notifications.domain"))["PAUSES"] = (timedelta(seconds=1),) * 40
         sending = vars(import_module("services.notifications.schedules"))

@@ -143,6 +143,7 @@ async def remove_payment_method(work: Work, command: RemovePaymentMethod, *, str
             tx.reply(their.kept.method)
             return their.kept.method
         customer_id = their.kept.method.customer_id
+        await methods.lock_users(tx, tx.merchant, customer_id)
         await methods.lock_owner(tx, tx.merchant, customer_id)
         users = [
             use for use in await methods.uses_of(tx, tx.merchant, customer_id) if wallets.is_used(their.kept, [use])

@@ -16,7 +16,7 @@ from contracts.identity import Customer
 from contracts.message import Actor, Conflict, CustomerId, InvalidInput, NotAccepted, NotFound, SubscriptionId
 from services.billing.handlers.methods import require_wallet
 from services.billing.settings import Settings
-from services.billing.store import agreements, copies, setups, stripe_customers
+from services.billing.store import agreements, copies, setups, stripe_customers, subscriptions
 from services.billing.store.accounts import account_of
 from services.billing.store.setups import Setup
 from services.billing.store.stripe_customers import Owner
@@ -99,6 +99,9 @@ async def _plan(work: Work, purpose: Purpose, settings: Settings) -> Plan:
         if customer is None or customer.archived:
             raise NotFound("There is no such customer.")
         account = await account_of(tx, tx.merchant)
+        if purpose.subscription_id is not None:
+            # Before the customer's row: the new setup refers to it, and whoever accepts it holds it by then.
+            await subscriptions.lock_subscription(tx, tx.merchant, purpose.subscription_id)
         stripe_id = await stripe_customers.lock_customer(tx, tx.merchant, purpose.customer_id, account)
         if stripe_id is None:
             return Unknown(customer, account)

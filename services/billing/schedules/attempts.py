@@ -14,6 +14,7 @@ from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import (
     Checkout,
     Event,
+    StripeClosedError,
     StripeError,
     StripeGateway,
     StripeRefusedError,
@@ -42,6 +43,9 @@ async def ask_about_attempts(runtime: Runtime, stripe: StripeGateway) -> None:
             except StripeUnknownError as unknown:
                 # A 500 that Stripe has stored comes again for a day: the others are asked about nevertheless.
                 log.warning("An attempt's outcome is still not known.", extra={"reason": str(unknown)})
+            except StripeClosedError as closed:
+                extra = {"account": attempt.account, "reason": str(closed)}
+                log.warning("An account does not answer us; the others are asked nevertheless.", extra=extra)
             except StripeRefusedError:
                 # One object that Stripe does not know must not keep us from asking about the others.
                 log.exception("Stripe does not know an attempt.", extra={"payment": str(attempt.payment.id)})

@@ -20,6 +20,7 @@ from services.billing.store.payments import Attempt
 from services.billing.stripe_gateway import (
     Intent,
     Refusal,
+    StripeClosedError,
     StripeDeclinedError,
     StripeGateway,
     StripeRefusedError,
@@ -31,8 +32,8 @@ log = logging.getLogger("portal.billing.charging")
 
 _LEASE = timedelta(seconds=30)
 """Longer than one call of at most 8 s; a dead worker's attempt is taken up again after it."""
-_STILL_UNDER_WAY = timedelta(minutes=1)
-"""For so long a request without an answer may still have its effect."""
+_SURELY_OVER = timedelta(minutes=10)
+"""A charge that Stripe does not list so long after it was last asked for was never made."""
 
 
 async def charge_due(runtime: Runtime, stripe: StripeGateway, *, at_once: int = 8) -> int:
@@ -57,6 +58,9 @@ async def charge_next(runtime: Runtime, stripe: StripeGateway) -> bool:
         return False
     try:
         await ask_and_record(runtime, stripe, attempt)
+    except StripeClosedError as closed:
+        # One account's charges wait for their leases; everybody else's go on.
+        log.warning("An account takes no charges from us.", extra={"account": attempt.account, "reason": str(closed)})
     except StripeUnavailableError as away:
         # Nothing was done: it stays *created*, and is charged when its lease is over.
         log.warning("Stripe takes no charges now.", extra={"reason": str(away)})
@@ -68,9 +72,10 @@ async def charge_next(runtime: Runtime, stripe: StripeGateway) -> bool:
 
 
 async def ask_and_record(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -> None:
-    """Charge an attempt, or learn what became of it, with its own key; and book it.
+    """Charge a *created* attempt with its own key, or learn what became of another; and book it.
 
-    Raises StripeUnavailableError or StripeUnknownError, the attempt unchanged.
+    Raises StripeUnavailableError, StripeUnknownError, or StripeRefusedError when Stripe does not know what it is asked
+    about: the attempt is unchanged.
     """
     payment = attempt.payment
     age = runtime.clock.now() - payment.created_at
@@ -80,7 +85,7 @@ async def ask_and_record(runtime: Runtime, stripe: StripeGateway, attempt: Attem
         if payment.status == "processing" and attempt.intent_id is not None:
             found: Intent | None = await stripe.intent(attempt.intent_id, attempt.account)
         else:
-            found = await _join(stripe, attempt, age)
+            found = await _join(runtime, stripe, attempt, age)
         if found is None:
             await _never_charged(runtime, attempt)
             return
@@ -88,6 +93,9 @@ async def ask_and_record(runtime: Runtime, stripe: StripeGateway, attempt: Attem
     except StripeDeclinedError as declined:
         outcome, intent_id = declined.refusal, declined.intent_id
     except StripeRefusedError as refused:
+        if payment.status != "created":
+            # It was only asked about: "no such payment" may mean another key or account, and the money be on its way.
+            raise
         outcome = Refusal(refused.code, refused.message[:500])
     await _record(runtime, attempt, outcome, intent_id)
     if isinstance(outcome, Refusal) and hard(outcome.code) and payment.payment_method_id is not None:
@@ -96,15 +104,16 @@ async def ask_and_record(runtime: Runtime, stripe: StripeGateway, attempt: Attem
             await wallets.stopped_working(tx, payment.merchant_id, payment.payment_method_id, outcome.code)
 
 
-async def _join(stripe: StripeGateway, attempt: Attempt, age: timedelta) -> Intent | None:
-    payment_id = PaymentId(attempt.payment.id)
-    if attempt.close_requested:
-        # The invoice is settled by other money: it is not charged any more, unless it was before.
-        found = await stripe.find_intent(payment_id, age, attempt.account)
-        if found is None and age < _STILL_UNDER_WAY:
-            raise StripeUnknownError("It may have been charged a moment ago.")
-        return found
-    return await stripe.join_charge(attempt.request, attempt.key, payment_id, age, attempt.account)
+async def _join(runtime: Runtime, stripe: StripeGateway, attempt: Attempt, age: timedelta) -> Intent | None:
+    payment = attempt.payment
+    if payment.status == "created" and not attempt.close_requested:
+        return await stripe.join_charge(attempt.request, attempt.key, PaymentId(payment.id), age, attempt.account)
+    # Asked for once without an answer, or settled by other money meanwhile: it is looked for and not asked for again.
+    found = await stripe.find_intent(PaymentId(payment.id), age, attempt.account)
+    asked = attempt.claimed_until or payment.created_at
+    if found is None and runtime.clock.now() < asked + _SURELY_OVER:
+        raise StripeUnknownError("It may have been charged a moment ago.")
+    return found
 
 
 async def _never_charged(runtime: Runtime, attempt: Attempt) -> None:

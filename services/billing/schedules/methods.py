@@ -8,7 +8,7 @@ from services.billing.domain.methods import EXPIRING, Wallet
 from services.billing.store import agreements, methods, setups, stripe_customers, wallets
 from services.billing.store.setups import Setup
 from services.billing.store.stripe_customers import Owner
-from services.billing.stripe_gateway import SetupPage, StripeError, StripeGateway, StripeRefusedError
+from services.billing.stripe_gateway import SetupPage, StripeClosedError, StripeError, StripeGateway, StripeRefusedError
 
 log = logging.getLogger("portal.billing.schedules")
 
@@ -48,6 +48,10 @@ async def _ask_about_setup(runtime: Runtime, stripe: StripeGateway, setup: Setup
             page: SetupPage | None = await stripe.setup_page(setup.session_id, setup.account)
         else:
             page = await stripe.find_setup(str(setup.request["customer"]), setup.id, setup.account)
+    except StripeClosedError as closed:
+        # One account that is closed to us must not keep us from the others.
+        log.warning("A setup cannot be asked about.", extra={"account": setup.account, "reason": str(closed)})
+        return
     except StripeRefusedError:
         log.exception("Stripe does not know a setup.", extra={"setup": str(setup.id)})
         page, age = None, _GIVE_UP_LOOKING
@@ -67,7 +71,7 @@ async def _look_at(runtime: Runtime, stripe: StripeGateway, owner: Owner) -> Non
     wallet: Wallet | None = None
     try:
         wallet = await stripe.wallet(owner.stripe_id, owner.account)
-    except StripeRefusedError:
+    except (StripeRefusedError, StripeClosedError):
         # Not taken for an empty wallet: another key or account would take everybody's cards away.
         log.exception("Stripe does not know a customer.", extra={"customer": str(owner.customer_id)})
     async with runtime.db.transaction(runtime.system_cause(owner.merchant_id)) as tx:

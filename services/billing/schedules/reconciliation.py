@@ -98,11 +98,11 @@ class Walk:
 
 async def reconcile(runtime: Runtime, *, stripe: StripeGateway) -> None:
     """Ask Stripe about whatever has no end yet, then compare each account's payments, refunds and disputes with ours."""
-    try:
-        await ask_about_attempts(runtime, stripe)
-        await unsent.ask_about_refunds(runtime, stripe)
-    except StripeError as away:
-        log.warning("Stripe cannot be asked now; the next reconciliation will.", extra={"reason": str(away)})
+    for ask in (ask_about_attempts, unsent.ask_about_refunds):
+        try:
+            await ask(runtime, stripe)
+        except StripeError as away:
+            log.warning("Stripe cannot be asked now; the next reconciliation will.", extra={"reason": str(away)})
     for account in await every_account(runtime.db):
         try:
             await compare(runtime, stripe, account)
@@ -125,7 +125,9 @@ async def compare(runtime: Runtime, stripe: StripeGateway, account: str | None) 
     await _compare_disputes(walk, looks_back=looks_back)
     await _finish(walk, now)
     reached = walk.newest if walk.waiting is None else min(walk.newest, walk.waiting)
-    looked = now if looks_back else seen.looked_back_at if seen else now
+    # A difference from before the cursor is in sight only while we look back: until it is gone, each walk does.
+    gone_by = walk.waiting is not None and walk.waiting < walk.since
+    looked = seen.looked_back_at if seen and (gone_by or not looks_back) else now
     await stripe_events.move_cursor(runtime.db, account, Cursor(reached, looked))
 
 

@@ -11,6 +11,7 @@ from services.billing.store.refunds import Giving
 from services.billing.store.returning import Case
 from services.billing.stripe_gateway import (
     Reference,
+    StripeClosedError,
     StripeGateway,
     StripeRefusedError,
     StripeUnknownError,
@@ -30,7 +31,7 @@ async def ask_about_refunds(runtime: Runtime, stripe: StripeGateway) -> None:
     for giving in await refunds.unsent_refunds(runtime.db, runtime.clock.now() - _LET_BE, _PAGE):
         try:
             await _ask_about(runtime, stripe, giving)
-        except StripeUnknownError as doubt:
+        except (StripeUnknownError, StripeClosedError) as doubt:
             extra = {"refund": str(giving.refund.id), "reason": str(doubt)}
             log.warning("Stripe does not say what became of a refund.", extra=extra)
 

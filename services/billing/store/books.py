@@ -149,6 +149,8 @@ async def payment_succeeded(
             after = await tell_invoice(tx, InvoicePaymentEnded, after)
     else:
         await _close_others(tx, invoice, attempt)
+        period = await agreements.invoice_paid(tx, invoice) if isinstance(outcome, Settled) else None
+        # The last lock: everybody else's next receipt waits until this has committed.
         number = f"REC-{await invoices.next_number(tx, invoice.merchant_id, 'receipt')}"
         surplus = isinstance(outcome, Settled) and outcome.surplus > 0
         payment = payment.model_copy(update={"receipt_number": number, "surplus": surplus})
@@ -170,8 +172,8 @@ async def payment_succeeded(
             "receipts": (*after.receipts, receipt),
         }
         if isinstance(outcome, Settled):
-            period = await agreements.invoice_paid(tx, invoice) or invoice.period
-            changes |= {"status": "paid", "paid_at": outcome.paid_at, "closed_at": None, "period": period}
+            changes |= {"status": "paid", "paid_at": outcome.paid_at, "closed_at": None}
+            changes["period"] = period or invoice.period
         event = InvoicePaid if isinstance(outcome, Settled) else InvoicePartPaid
         after = await tell_invoice(tx, event, after, **changes)
     saved = replace(attempt, payment=payment, close_requested=False)

@@ -90,6 +90,18 @@ async def lock_owner(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -
     )
 
 
+async def lock_users(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> None:
+    """Lock the customer's subscriptions that name a method. Before `lock_owner`: whoever ends one holds it by then."""
+    await tx.execute(
+        """
+        SELECT FROM subscription WHERE merchant_id = $1 AND customer_id = $2 AND payment_method_id IS NOT NULL
+        ORDER BY id FOR UPDATE
+        """,
+        merchant_id,
+        customer_id,
+    )
+
+
 async def save_method(tx: Tx, kept: Kept) -> int:
     """Write a method as it is now, a new one too. Returns its new sequence: announce with it, once."""
     method = kept.method

@@ -19,7 +19,7 @@ _STATE = """
     id, merchant_id, customer_id, invoice_id, attempt, status, amount, currency, surplus, automatic, payment_method_id,
     amount_refunded, amount_disputed, method, last4, decline, receipt_number, created_at, settled_at
 """
-_ALL = f"{_STATE}, command_id, payer, payer_name, correlation_id, account, request, session_id, session_url, intent_id, close_requested"
+_ALL = f"{_STATE}, command_id, payer, payer_name, correlation_id, account, request, session_id, session_url, intent_id, close_requested, claimed_until"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Attempt:
 
     `payer` is the actor (`contact:<id>`, or `public` for whoever holds the link); `payer_name` is what others may read.
     `request` is what Stripe was (or will be) asked, kept because its idempotency key must always come with the same body.
-    `account` is the connected account that the money goes to; None is the platform's own.
+    `account` is the connected account that the money goes to; None is the platform's own. `claimed_until`: until then a
+    worker was, or is, asking Stripe to charge it; None: nobody ever has.
     """
 
     payment: Payment
@@ -42,6 +43,7 @@ class Attempt:
     session_url: str | None = None
     intent_id: str | None = None
     close_requested: bool = False
+    claimed_until: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -71,6 +73,7 @@ def _attempt(row: Row | None) -> Attempt | None:
         session_url=row["session_url"],
         intent_id=row["intent_id"],
         close_requested=row["close_requested"],
+        claimed_until=row["claimed_until"],
     )
 
 

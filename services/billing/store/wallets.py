@@ -43,6 +43,7 @@ async def mirror(tx: Tx, owner: Owner, wallet: Wallet, look: int) -> str | None:
 
     Whatever told us to look, in whatever order and however often: the state that was seen last is what is kept.
     """
+    await methods.lock_users(tx, owner.merchant_id, owner.customer_id)
     if not await stripe_customers.keep_look(tx, owner, look):
         kept = await methods.default_method(tx, owner.merchant_id, owner.customer_id)
         return kept.stripe_id if kept else None

@@ -6,6 +6,7 @@ Amounts come here in our minor units and leave in Stripe's (see `domain.currenci
 """
 
 from services.billing.stripe_gateway.client import (
+    StripeClosedError,
     StripeDeclinedError,
     StripeError,
     StripeRefusedError,
@@ -58,6 +59,7 @@ __all__ = [
     "Refusal",
     "SetupPage",
     "SetupReference",
+    "StripeClosedError",
     "StripeDeclinedError",
     "StripeError",
     "StripeGateway",

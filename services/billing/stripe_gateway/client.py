@@ -39,9 +39,6 @@ _KEY_LASTS = timedelta(hours=23)
 """Stripe forgets an idempotency key after 24 hours; from then on the same request would be a second one."""
 _STILL_UNDER_WAY = timedelta(minutes=1)
 """For so long a request without an answer may still have its effect."""
-_SURELY_OVER = timedelta(minutes=10)
-"""A refund that Stripe does not list so long after it was asked for was not made. Should it appear later after all, it is
-booked as one that was begun there."""
 
 
 class StripeError(Exception):
@@ -50,6 +47,10 @@ class StripeError(Exception):
 
 class StripeUnavailableError(StripeError):
     """It was not taken: no connection, rate-limited, or our key is not accepted. Nothing was done."""
+
+
+class StripeClosedError(StripeUnavailableError):
+    """One account is closed to us, the others are not: a merchant has disconnected it, say."""
 
 
 class StripeUnknownError(StripeError):
@@ -187,16 +188,16 @@ class StripeGateway:
 
         Raises:
             StripeDeclinedError: the bank refused.
-            StripeUnknownError: it cannot be told yet.
+            StripeUnknownError: it cannot be told yet; this request, too, may still have its effect.
         """
         if age >= _KEY_LASTS:
             return await self.find_intent(payment_id, age, account)
         try:
             return await self.charge(request, key, account)
         except StripeUnknownError:
-            # A stored 500 comes again for a day, so ask what became of it.
+            # Not found is no answer: the request is a moment old, however long the attempt has waited for its turn.
             found = await self.find_intent(payment_id, age, account)
-            if found is None and age < _STILL_UNDER_WAY:
+            if found is None:
                 raise
             return found
 
@@ -248,9 +249,9 @@ class StripeGateway:
             try:
                 return await self.create_refund(request, key, account)
             except StripeUnknownError:
-                # A stored 500 comes again for a day, so ask what became of it.
+                # Not found is no answer: the request is a moment old, however long the refund has waited for its turn.
                 found = await self.find_refund(str(request["payment_intent"]), refund_id, account)
-                if found is None and age < _SURELY_OVER:
+                if found is None:
                     raise
                 return found
         return await self.find_refund(str(request["payment_intent"]), refund_id, account)
@@ -349,8 +350,10 @@ async def within_budget() -> AsyncIterator[None]:
         if isinstance(lost.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
             raise StripeUnavailableError(str(lost)) from lost
         raise StripeUnknownError(str(lost)) from lost
-    except (stripe.RateLimitError, stripe.AuthenticationError, stripe.PermissionError) as closed:
-        raise StripeUnavailableError(str(closed)) from closed
+    except stripe.PermissionError as closed:
+        raise StripeClosedError(str(closed)) from closed
+    except (stripe.RateLimitError, stripe.AuthenticationError) as away:
+        raise StripeUnavailableError(str(away)) from away
     except stripe.IdempotencyError as reused:
         # The key was used with another body: something was done under it, ask what.
         raise StripeUnknownError(str(reused)) from reused

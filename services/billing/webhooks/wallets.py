@@ -10,7 +10,7 @@ from uuid import UUID
 from chassis.database import Tx
 from chassis.service import Runtime
 from services.billing.domain.methods import Wallet
-from services.billing.store import agreements, setups, stripe_customers, stripe_events, wallets
+from services.billing.store import agreements, methods, setups, stripe_customers, stripe_events, wallets
 from services.billing.store.accounts import account_of
 from services.billing.store.setups import Setup
 from services.billing.store.stripe_customers import Owner
@@ -92,9 +92,12 @@ async def handle(runtime: Runtime, stripe: StripeGateway, stored: StoredEvent, n
         if owner is None or why_not is not None:
             await stripe_events.mark_done(tx, stored.id, why_not or "foreign")
             return
+        # Subscriptions are locked before their customer's row, as by whoever changes one: first those that name a method.
+        await methods.lock_users(tx, owner.merchant_id, owner.customer_id)
+        outcome = await _end_setup(tx, setup, news) or "methods mirrored"
         if not news.ended:
             default = await wallets.mirror(tx, owner, wallet, look)
-        await stripe_events.mark_done(tx, stored.id, await _end_setup(tx, setup, news) or "methods mirrored")
+        await stripe_events.mark_done(tx, stored.id, outcome)
     if default is not None and default != wallet.default:
         await stripe.set_default(owner.stripe_id, default, owner.account)
 
