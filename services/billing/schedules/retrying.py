@@ -17,6 +17,7 @@ log = logging.getLogger("portal.billing.retrying")
 
 _BUSY = timedelta(hours=1)
 """Somebody is paying, or money is on its way: look again so much later."""
+_AFTER_TROUBLE = timedelta(minutes=10)
 _DEBTORS = 100
 
 
@@ -31,12 +32,19 @@ async def retry_due(runtime: Runtime) -> int:
 
 
 async def _retry_next(runtime: Runtime, until: datetime) -> bool:
-    async with runtime.db.transaction(runtime.system_cause()) as tx:
-        invoice = await collecting.claim_retry(tx, until)
+    invoice: Invoice | None = None
+    try:
+        async with runtime.db.transaction(runtime.system_cause()) as tx:
+            invoice = await collecting.claim_retry(tx, until)
+            if invoice is not None:
+                await _retry(tx, invoice)
+    except Exception:
         if invoice is None:
-            return False
-        await _retry(tx, invoice)
-        return True
+            raise
+        # One that cannot be tried again must not keep the others, and the renewals after them, waiting.
+        log.exception("An invoice could not be tried again.", extra={"invoice": str(invoice.id)})
+        await collecting.put_off(runtime.db, invoice.id, runtime.clock.now() + _AFTER_TROUBLE)
+    return invoice is not None
 
 
 async def _retry(tx: Tx, invoice: Invoice) -> None:

@@ -3,18 +3,25 @@
 import asyncio
 from datetime import UTC, date, datetime
 
-from contracts.billing import AcceptSubscription, Subscription
+import pytest
+
+from chassis.database import Tx
+from contracts.billing import AcceptSubscription, BillingDefaults, Invoice, Subscription
 from contracts.message import CustomerId, SubscriptionId
 from services.billing import schedules
+from services.billing.schedules import retrying
 from services.billing.schedules.charging import charge_due
 from services.billing.schedules.renewing import renew_due
 from services.billing.schedules.retrying import retry_due
 from services.billing.store import methods, subscriptions
+from services.billing.store.collecting import Chargeable
+from services.billing.store.payments import Attempt
 from services.billing.stripe_gateway import StripeClosedError, StripeRefusedError, StripeUnknownError
 from tests.integration.billing.collecting import Calendar, monthly
 from tests.integration.billing.returns import paid, refund, refunds_of
 from tests.integration.billing.shop import FakeTill, Shop, fake
 from tests.integration.billing.test_accounts import another, result_of
+from tests.integration.billing.wallets import Purse
 
 JANUARY_31 = datetime(2027, 1, 31, 12, tzinfo=UTC)
 _DEADLOCK_LOOK = 1.3
@@ -180,3 +187,41 @@ async def test_a_card_taken_away_from_a_subscription_that_names_it_does_not_wait
     async with asyncio.TaskGroup() as group:
         await held_then_asks(fake_shop, made, group.create_task(fake_shop.work()))
     assert await time.purse.shown() == []
+
+
+async def test_an_invoice_that_cannot_be_tried_again_keeps_no_other_waiting(
+    fake_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = await renewed(fake_shop, 2)
+    await time.card_is("insufficient_funds")
+    await time.runs()
+    broken, begin = (await time.invoices())[-2].id, retrying.begin_charge
+
+    async def begins_unless_broken(tx: Tx, invoice: Invoice, by: Chargeable) -> Attempt:
+        if invoice.id == broken:
+            raise ValueError("This cannot be said in Stripe's units.")
+        return await begin(tx, invoice, by)
+
+    monkeypatch.setattr(retrying, "begin_charge", begins_unless_broken)
+    fake_shop.clock.at = datetime(2027, 3, 2, 12, tzinfo=UTC)
+    assert await retry_due(fake_shop.h.runtime) == 2
+    assert await fake_shop.payments_of(await time.last()) == [(1, "failed"), (2, "created")]
+    assert await retry_due(fake_shop.h.runtime) == 0
+
+
+async def test_cards_at_an_account_that_the_merchant_has_left_do_not_come_back(fake_shop: Shop) -> None:
+    purse = Purse(fake_shop)
+    await purse.adds("4242")
+    await fake_shop.h.db.execute(
+        "INSERT INTO billing_defaults (merchant_id, sequence, state, stripe_account) VALUES ($1, 0, $2, 'acct_new')",
+        fake_shop.merchant_id,
+        BillingDefaults(id=fake_shop.merchant_id, merchant_id=fake_shop.merchant_id).model_dump_json(),
+    )
+    fake(fake_shop).gives(await purse.session_of(await purse.begins()), "4444")
+    fake_shop.later(minutes=1)
+    await purse.is_looked_at()
+    there = [each.id for each in await purse.shown()]
+    for _ in range(2):
+        fake_shop.later(days=1, minutes=1)
+        await purse.is_looked_at()
+        assert [each.id for each in await purse.shown()] == there

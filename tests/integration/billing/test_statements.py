@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import date, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from contracts.billing import (
     VoidInvoice,
 )
 from contracts.message import Actor, CustomerId, InvalidInput, InvoiceId, MerchantId, NotFound
+from services.billing.store import statements
 from tests.integration.billing.shop import Shop
 
 
@@ -123,3 +125,12 @@ async def test_it_is_a_tagged_document_in_the_readers_language(fake_shop: Shop, 
     assert words in text
     assert len(pdf.pages) > 1
     assert b"/Marked true" in made.body
+
+
+async def test_a_statement_reads_its_customers_rows_and_not_all_of_the_merchants(fake_shop: Shop) -> None:
+    async with fake_shop.h.transaction() as tx:
+        await tx.execute("SET LOCAL enable_seqscan = off")
+        sql = f"EXPLAIN SELECT at FROM ({statements._MOVEMENTS}) AS m WHERE at < now()"
+        plan = "\n".join(row[0] for row in await tx.fetch(sql, fake_shop.merchant_id, fake_shop.customer.id))
+    used = set(re.findall(r"\b(\w+_by_\w+)\b", plan))
+    assert used == {f"{table}_by_customer" for table in ("invoice", "payment", "refund", "dispute")}
