@@ -138,15 +138,15 @@ async def ask_for_look(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId,
 async def to_look_at(db: Database, before: datetime, limit: int) -> list[Owner]:
     """Customers at Stripe, of every merchant, whose methods nobody has looked at since `before`; the longest ago first.
 
-    Not those at an account that the merchant has left, once they pay at the present one: what they had there is gone here.
+    Not those at an account that the merchant has left, once they are at the present one: what they had there is gone here.
     """
     rows = await db.fetch(
         f"""
         SELECT {_OWNER} FROM stripe_customer AS c
         WHERE stripe_id IS NOT NULL AND (looked_at IS NULL OR looked_at < $1) AND NOT EXISTS (
-            SELECT FROM payment_method AS m LEFT JOIN billing_defaults AS d USING (merchant_id)
-            WHERE m.merchant_id = c.merchant_id AND m.customer_id = c.customer_id AND NOT m.removed
-              AND m.account <> c.account AND m.account = coalesce(d.stripe_account, '')
+            SELECT FROM stripe_customer AS now LEFT JOIN billing_defaults AS d USING (merchant_id)
+            WHERE now.merchant_id = c.merchant_id AND now.customer_id = c.customer_id AND now.stripe_id IS NOT NULL
+              AND now.account <> c.account AND now.account = coalesce(d.stripe_account, '')
         )
         ORDER BY looked_at NULLS FIRST LIMIT $2
         """,  # noqa: S608 - a constant

@@ -10,6 +10,7 @@ from contracts.billing import AcceptSubscription, BillingDefaults, Invoice, Subs
 from contracts.message import CustomerId, SubscriptionId
 from services.billing import schedules
 from services.billing.schedules import retrying
+from services.billing.schedules.beginning import begin_charge
 from services.billing.schedules.charging import charge_due
 from services.billing.schedules.renewing import renew_due
 from services.billing.schedules.retrying import retry_due
@@ -195,7 +196,7 @@ async def test_an_invoice_that_cannot_be_tried_again_keeps_no_other_waiting(
     time = await renewed(fake_shop, 2)
     await time.card_is("insufficient_funds")
     await time.runs()
-    broken, begin = (await time.invoices())[-2].id, retrying.begin_charge
+    broken, begin = (await time.invoices())[-2].id, begin_charge
 
     async def begins_unless_broken(tx: Tx, invoice: Invoice, by: Chargeable) -> Attempt:
         if invoice.id == broken:
@@ -225,3 +226,7 @@ async def test_cards_at_an_account_that_the_merchant_has_left_do_not_come_back(f
         fake_shop.later(days=1, minutes=1)
         await purse.is_looked_at()
         assert [each.id for each in await purse.shown()] == there
+    await fake_shop.h.db.execute("UPDATE billing_defaults SET stripe_account = NULL")
+    fake_shop.later(days=1, minutes=1)
+    await purse.is_looked_at()
+    assert [each[0] for each in await purse.summary()] == ["4242", "4444"]
