@@ -6,6 +6,7 @@ from chassis.settings import ServiceSettings
 class Settings(ServiceSettings):
     """Billing's environment: the common one, and Stripe's own names for what Stripe gives out.
 
+    `stripe_webhook_secret` is one secret, or several with commas between them: connected accounts' webhooks have their own.
     `stripe_api_base` redirects every call of ours, to the sandbox on a laptop.
     """
 

@@ -299,13 +299,22 @@ class StripeGateway:
             yield dispute_of(each)
 
 
-def verify(raw: bytes, signature: str | None, secret: str) -> None:
-    """Check Stripe's signature over exactly the bytes that came. Raises NotFromStripeError."""
-    try:
-        stripe.WebhookSignature.verify_header(raw, signature, secret, tolerance=_TOLERANCE_SECONDS)
-    except (stripe.SignatureVerificationError, ValueError, TypeError) as wrong:
-        # TypeError: a signature with other than ASCII letters cannot be compared in constant time.
-        raise NotFromStripeError("The signature is not valid.") from wrong
+def verify(raw: bytes, signature: str | None, secrets: str) -> None:
+    """Check Stripe's signature over exactly the bytes that came. Raises NotFromStripeError.
+
+    `secrets`: one, or several with commas between them, as the platform's endpoint and that of its connected accounts each
+    have their own, and one that is being rolled has two.
+    """
+    wrong: Exception | None = None
+    for secret in filter(None, (each.strip() for each in secrets.split(","))):
+        try:
+            stripe.WebhookSignature.verify_header(raw, signature, secret, tolerance=_TOLERANCE_SECONDS)
+        except (stripe.SignatureVerificationError, ValueError, TypeError) as failed:
+            # TypeError: a signature with other than ASCII letters cannot be compared in constant time.
+            wrong = failed
+        else:
+            return
+    raise NotFromStripeError("The signature is not valid.") from wrong
 
 
 async def _pages(ask: Any, params: Any, account: str | None) -> AsyncIterator[Mapping[str, Any]]:

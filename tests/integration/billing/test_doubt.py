@@ -17,7 +17,14 @@ from services.billing.schedules.retrying import retry_due
 from services.billing.store import methods, subscriptions
 from services.billing.store.collecting import Chargeable
 from services.billing.store.payments import Attempt
-from services.billing.stripe_gateway import StripeClosedError, StripeRefusedError, StripeUnknownError
+from services.billing.stripe_gateway import (
+    NotFromStripeError,
+    StripeClosedError,
+    StripeRefusedError,
+    StripeUnknownError,
+    verify,
+)
+from tests.fake_stripe import webhook
 from tests.integration.billing.collecting import Calendar, monthly
 from tests.integration.billing.returns import paid, refund, refunds_of
 from tests.integration.billing.shop import FakeTill, Shop, fake
@@ -230,3 +237,13 @@ async def test_cards_at_an_account_that_the_merchant_has_left_do_not_come_back(f
     fake_shop.later(days=1, minutes=1)
     await purse.is_looked_at()
     assert [each[0] for each in await purse.summary()] == ["4242", "4444"]
+
+
+def test_webhooks_of_the_platform_and_of_connected_accounts_are_signed_with_secrets_of_their_own() -> None:
+    event = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": {}}}
+    for secret in ("whsec_platform", "whsec_connect"):
+        raw, headers = webhook(event, secret)
+        verify(raw, headers["stripe-signature"], "whsec_platform, whsec_connect")
+    raw, headers = webhook(event, "whsec_platform, whsec_connect")
+    with pytest.raises(NotFromStripeError):
+        verify(raw, headers["stripe-signature"], "whsec_platform, whsec_connect")
