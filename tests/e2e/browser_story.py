@@ -103,7 +103,7 @@ class Acts:
         line.get_by_label("Quantity").fill(quantity)
         line.get_by_label("Unit price").fill(price)
         line.get_by_label("Tax in percent").fill("19")
-        page.get_by_label("Due on").fill(self.due)
+        page.locator("#due-on").fill(self.due)
         page.get_by_role("button", name=press).click()
         shown = page.get_by_text(re.compile(r"INV-\d+")).first
         expect(shown).to_be_visible()

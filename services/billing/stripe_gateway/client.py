@@ -157,9 +157,10 @@ class StripeGateway:
         async with within_budget():
             page = await self._v1.checkout.sessions.list_async(params, _options(account))
             async for each in page.auto_paging_iter():
-                found = checkout_of(each.to_dict())
-                if found.metadata.get("payment_id") == str(payment_id):
-                    return found
+                found = each.to_dict()
+                # Looked at before it is read: pages that only take a card are listed too, and have no amount.
+                if (found["metadata"] or {}).get("payment_id") == str(payment_id):
+                    return checkout_of(found)
         return None
 
     async def intent(self, intent_id: str, account: str | None) -> Intent:

@@ -10,6 +10,7 @@ import pytest
 
 from chassis.ids import new_id
 from contracts.billing import (
+    AddPaymentMethod,
     AmountNotChargeable,
     InvoiceNotPayable,
     PaymentsUnavailable,
@@ -203,6 +204,9 @@ async def test_a_stored_500_is_left_behind_after_a_minute_with_a_new_attempt(san
     with pytest.raises(PaymentsUnavailable):
         await sandbox_shop.pay(invoice, ada)
     assert await sandbox_shop.payments_of(invoice) == [(1, "unknown")]
+    # Among the sessions that are looked through is one of another kind, without an amount.
+    owner = ada.model_copy(update={"role": "owner"})
+    await sandbox_shop.order(AddPaymentMethod(return_path="/portal/payment-methods"), owner)
     sandbox_shop.clock.advance(timedelta(minutes=2))
     started = await sandbox_shop.pay(invoice, ada)
     assert await sandbox_shop.payments_of(invoice) == [(1, "failed"), (2, "created")]
