@@ -47,15 +47,19 @@ class Policy:
     after_last: Literal["cancel", "keep"] = "cancel"
 
 
-def next_try(policy: Policy, failures: int, first_failed_at: datetime, zone: str) -> datetime | None:
+def next_try(policy: Policy, failures: int, first_failed_at: datetime, now: datetime, zone: str) -> datetime | None:
     """When to try again after `failures` (1 or more) on one invoice: 09:00 in the zone; None: that was the last one.
 
-    A step of the schedule that only reminded (a hard decline, authentication needed) counts as a failure, too: the end
-    comes on the same day for everybody.
+    It is the first retry day still ahead: a new card that is declined between two of them uses up no step, and one that
+    only reminded (a hard decline, authentication needed) moves on like a try. The end comes on the same day for everybody.
     """
-    if failures > len(policy.retry_days):
-        return None
-    return charge_moment(local_day(first_failed_at, zone) + timedelta(days=policy.retry_days[failures - 1]), zone)
+    began = local_day(first_failed_at, zone)
+    tries = (charge_moment(began + timedelta(days=day), zone) for day in policy.retry_days)
+    ahead = next((each for each in tries if each > now), None)
+    if ahead is None and failures <= len(policy.retry_days):
+        # An outage has outlasted the last day: what is left of the schedule is not used up within a minute.
+        return charge_moment(local_day(now, zone) + timedelta(days=1), zone)
+    return ahead
 
 
 def hard(decline_code: str | None) -> bool:

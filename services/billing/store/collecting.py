@@ -1,14 +1,14 @@
 """Collecting without the customer being there: what can be charged, what is to be tried again, what a failure brings."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from chassis.database import Database, Row, Tx
 from contracts.billing import Collection, Decline, Invoice
 from contracts.message import CustomerId, InvoiceId, MerchantId, PaymentMethodId
 from services.billing.domain.dunning import Policy, next_try
-from services.billing.domain.periods import charge_moment, local_day
+from services.billing.domain.periods import local_day
 from services.billing.domain.subscriptions import after_last_retry
 from services.billing.store import agreements, books, copies, defaults, invoices, subscriptions
 from services.billing.store.copies import Reader
@@ -63,10 +63,7 @@ async def charge_failed(tx: Tx, invoice: Invoice, attempt: Attempt | None, decli
     before = invoice.collection or Collection()
     failures, first = before.failures + 1, before.first_failed_at or tx.now
     usual = await defaults.defaults(tx, invoice.merchant_id)
-    at = next_try(Policy(usual.retry_days), failures, first, zone)
-    if at is not None and at <= tx.now:
-        # An outage has outlasted the day: what is left of the schedule is not used up within a minute.
-        at = charge_moment(local_day(tx.now, zone) + timedelta(days=1), zone)
+    at = next_try(Policy(usual.retry_days), failures, first, tx.now, zone)
     collection = Collection(
         failures=failures,
         first_failed_at=first,

@@ -151,7 +151,7 @@ class Ledger:
         if hard(decline):
             invoice.dead_card = self.card
             self.reached["hard decline"] += 1
-        invoice.next_try = next_try(self.policy, invoice.failures, invoice.first_failed_at, ZONE)
+        invoice.next_try = next_try(self.policy, invoice.failures, invoice.first_failed_at, self.now, ZONE)
         self.reached["dunning step" if invoice.next_try else "dunning exhausted"] += 1
         if invoice.next_try is None:
             self.give_up_subscription()

@@ -1,6 +1,6 @@
 """When a declined charge is tried again."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -11,25 +11,49 @@ from services.billing.domain.dunning import Policy, hard, next_try, policy_probl
 FAILED = datetime(2027, 3, 26, 8, 0, 3, tzinfo=UTC)
 
 
+def all_tries(policy: Policy, failed_at: datetime, zone: str) -> list[datetime]:
+    """Each try of a charge that fails at the very moment of each of them."""
+    tries: list[datetime] = []
+    now = failed_at
+    while (at := next_try(policy, len(tries) + 1, failed_at, now, zone)) is not None:
+        tries.append(at)
+        now = at
+    return tries
+
+
 def test_retries_are_two_seven_fourteen_and_twenty_one_days_after_the_first_failure_at_nine() -> None:
     # The clocks of Berlin change on 28 March: nine o'clock stays nine o'clock.
-    assert [next_try(Policy(), failures, FAILED, "Europe/Berlin") for failures in range(1, 6)] == [
+    assert all_tries(Policy(), FAILED, "Europe/Berlin") == [
         datetime(2027, 3, 28, 7, tzinfo=UTC),
         datetime(2027, 4, 2, 7, tzinfo=UTC),
         datetime(2027, 4, 9, 7, tzinfo=UTC),
         datetime(2027, 4, 16, 7, tzinfo=UTC),
-        None,
     ]
+
+
+def test_cards_declined_between_two_retry_days_use_up_none_of_them() -> None:
+    first = datetime(2027, 3, 28, 7, tzinfo=UTC)
+    same_day = [next_try(Policy(), failures, FAILED, FAILED, "Europe/Berlin") for failures in (1, 2, 5, 9)]
+    assert same_day == [first, first, first, first]
+    last = datetime(2027, 4, 16, 7, tzinfo=UTC)
+    assert next_try(Policy(), 9, FAILED, last - timedelta(seconds=1), "Europe/Berlin") == last
+    assert next_try(Policy(), 9, FAILED, last, "Europe/Berlin") is None
+
+
+def test_an_outage_that_outlasts_the_last_day_leaves_a_try_a_day_until_each_step_was_taken() -> None:
+    late = datetime(2027, 5, 1, 12, tzinfo=UTC)
+    assert next_try(Policy(), 2, FAILED, late, "UTC") == datetime(2027, 5, 2, 9, tzinfo=UTC)
+    assert next_try(Policy(), 5, FAILED, late, "UTC") is None
 
 
 def test_the_days_count_from_the_day_of_the_failure_where_the_merchant_is() -> None:
     late = datetime(2027, 3, 1, 23, 30, tzinfo=UTC)
-    assert next_try(Policy((1,)), 1, late, "UTC") == datetime(2027, 3, 2, 9, tzinfo=UTC)
-    assert next_try(Policy((1,)), 1, late, "Asia/Tokyo") == datetime(2027, 3, 3, 0, tzinfo=UTC)
+    assert next_try(Policy((1,)), 1, late, late, "UTC") == datetime(2027, 3, 2, 9, tzinfo=UTC)
+    assert next_try(Policy((1,)), 1, late, late, "Asia/Tokyo") == datetime(2027, 3, 3, 0, tzinfo=UTC)
 
 
 def test_a_policy_without_retries_is_exhausted_at_once() -> None:
-    assert next_try(Policy(()), 1, FAILED, "UTC") is None
+    assert next_try(Policy(()), 1, FAILED, FAILED, "UTC") is None
 
 
 @given(
@@ -41,9 +65,7 @@ def test_there_are_as_many_retries_as_days_each_after_the_last_and_after_the_fai
     days: tuple[int, ...], failed_at: datetime, zone: str
 ) -> None:
     assert policy_problems(days) == []
-    tries = [next_try(Policy(days), failures, failed_at, zone) for failures in range(1, len(days) + 3)]
-    assert tries[len(days) :] == [None, None]
-    moments = [failed_at, *[each for each in tries if each]]
+    moments = [failed_at, *all_tries(Policy(days), failed_at, zone)]
     assert moments == sorted(set(moments))
     assert len(moments) == len(days) + 1
 
