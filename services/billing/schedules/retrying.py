@@ -9,6 +9,7 @@ from contracts.billing import Decline, Invoice, InvoiceChargeStarted
 from contracts.message import InvoiceId, PaymentMethodId
 from services.billing.domain.dunning import hard
 from services.billing.domain.invoices import Balance
+from services.billing.domain.settlement import UNENDED
 from services.billing.schedules.beginning import begin_charge
 from services.billing.store import books, collecting, debts, payments, subscriptions
 from services.billing.store.collecting import AUTHENTICATE, Chargeable
@@ -24,7 +25,7 @@ _DEBTORS = 100
 async def retry_due(runtime: Runtime) -> int:
     """Try again what is due by now, and collect the debt of those who have a new default method. Returns how many."""
     until, count = runtime.clock.now(), 0
-    for debtor in await debts.debtors(runtime.db, _DEBTORS):
+    for debtor in await debts.debtors(runtime.db, until, _DEBTORS):
         count += await _collect_debt(runtime, debtor)
     while await _retry_next(runtime, until):
         count += 1
@@ -97,13 +98,26 @@ async def _try_again(tx: Tx, invoice: Invoice, by: Chargeable) -> None:
 
 
 async def _collect_debt(runtime: Runtime, debtor: Row) -> int:
-    """Charge all that a customer owes whose automatic charge has failed, to the method that they have now."""
-    count = 0
+    """Charge all that a customer owes whose automatic charge has failed, to the method that they have now.
+
+    What somebody is just paying waits until they are done, unless that is a charge of this very method.
+    """
+    count, waits = 0, False
     async with runtime.db.transaction(runtime.system_cause(debtor["merchant_id"])) as tx:
         for invoice in await collecting.lock_debts(tx, debtor["merchant_id"], debtor["customer_id"]):
             by = await _chargeable(tx, invoice)
-            if by is not None and not await _is_busy(tx, invoice) and not await _in_vain(tx, invoice, by):
+            if by is None:
+                continue
+            if await _is_busy(tx, invoice):
+                waits = waits or not await _is_charged(tx, invoice, by)
+            elif not await _in_vain(tx, invoice, by):
                 await _try_again(tx, invoice, by)
                 count += 1
-        await debts.collected(tx, debtor)
+        await debts.collected(tx, debtor, tx.now + _BUSY if waits else None)
     return count
+
+
+async def _is_charged(tx: Tx, invoice: Invoice, by: Chargeable) -> bool:
+    """Whether a charge of this method is under way."""
+    last = await payments.last_charge(tx, InvoiceId(invoice.id))
+    return last is not None and last.status in UNENDED and last.payment_method_id == by.method_id

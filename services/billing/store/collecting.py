@@ -103,7 +103,7 @@ async def something_due(db: Database, at: datetime) -> bool:
         """
         SELECT EXISTS (SELECT FROM subscription WHERE next_turn_at <= $1)
             OR EXISTS (SELECT FROM invoice WHERE next_try_at <= $1)
-            OR EXISTS (SELECT FROM stripe_customer WHERE collect_since IS NOT NULL)
+            OR EXISTS (SELECT FROM stripe_customer WHERE collect_since <= $1)
         """,
         at,
     )

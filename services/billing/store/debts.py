@@ -1,6 +1,7 @@
 """Old debt that a new default method is to settle at once: asked for by whoever changes methods, done by the collector."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from chassis.database import Database, Row, Tx
 from contracts.message import CustomerId, MerchantId
@@ -23,25 +24,27 @@ async def new_default(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) 
     tx.notify(CHANNEL)
 
 
-async def debtors(db: Database, limit: int) -> Sequence[Row]:
-    """Customers whose debt is to be collected at once: `merchant_id`, `customer_id`, `collect_since`."""
+async def debtors(db: Database, at: datetime, limit: int) -> Sequence[Row]:
+    """Customers whose debt is to be collected by `at`: `merchant_id`, `customer_id`, `collect_since`."""
     return await db.fetch(
         """
         SELECT DISTINCT merchant_id, customer_id, collect_since FROM stripe_customer
-        WHERE collect_since IS NOT NULL ORDER BY collect_since LIMIT $1
+        WHERE collect_since <= $1 ORDER BY collect_since LIMIT $2
         """,
+        at,
         limit,
     )
 
 
-async def collected(tx: Tx, debtor: Row) -> None:
-    """Their debt is being collected, unless somebody has asked again meanwhile."""
+async def collected(tx: Tx, debtor: Row, again_at: datetime | None) -> None:
+    """Their debt is being collected, or the rest of it from `again_at`, unless somebody has asked again meanwhile."""
     await tx.execute(
         """
-        UPDATE stripe_customer SET collect_since = NULL
+        UPDATE stripe_customer SET collect_since = $4
         WHERE merchant_id = $1 AND customer_id = $2 AND collect_since = $3
         """,
         debtor["merchant_id"],
         debtor["customer_id"],
         debtor["collect_since"],
+        again_at,
     )

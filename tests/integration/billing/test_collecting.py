@@ -182,6 +182,42 @@ async def test_a_debit_refused_days_later_begins_dunning(fake_shop: Shop) -> Non
     assert invoice.collection.next_try_at == datetime(2027, 3, 5, 9, tzinfo=UTC)
 
 
+async def test_debt_that_somebody_is_just_paying_is_charged_to_the_new_default_once_they_have_left(
+    fake_shop: Shop,
+) -> None:
+    time = calendar(fake_shop)
+    await time.accepted(monthly(fake_shop))
+    await time.card_is("insufficient_funds")
+    await time.comes(date(2027, 2, 28))
+    invoice = await time.last()
+    started = await fake_shop.pay(invoice, fake_shop.contact())
+    await time.purse.default_at_stripe(await time.purse.adds("4444"))
+    await time.runs()
+    await time.runs()
+    assert await fake_shop.payments_of(invoice) == [(1, "failed"), (2, "created")]
+    await fake_shop.till.expires(await fake_shop.session_of(started))
+    await time.webhooks()
+    fake_shop.later(hours=1)
+    await time.runs()
+    await time.runs()
+    assert await fake_shop.payments_of(invoice) == [(1, "failed"), (2, "failed"), (3, "succeeded")]
+    assert await fake_shop.h.db.fetchval("SELECT collect_since FROM stripe_customer") is None
+
+
+async def test_a_debit_under_way_by_the_new_default_is_not_made_again_at_once_when_it_is_refused(
+    fake_shop: Shop,
+) -> None:
+    time = calendar(fake_shop)
+    await time.accepted(monthly(fake_shop))
+    await time.card_is("processing")
+    await time.comes(date(2027, 2, 28))
+    invoice, db = await time.last(), fake_shop.h.db
+    await db.execute("UPDATE stripe_customer SET collect_since = $1", fake_shop.clock.now())
+    await db.execute("UPDATE invoice SET collection = '{\"failures\": 1}' WHERE id = $1", invoice.id)
+    await time.runs()
+    assert await db.fetchval("SELECT collect_since FROM stripe_customer") is None
+
+
 async def test_killed_between_charge_and_commit_it_is_charged_once(fake_shop: Shop) -> None:
     time = calendar(fake_shop)
     await time.accepted(monthly(fake_shop))
