@@ -18,6 +18,7 @@ _GIVE_UP_LOOKING = timedelta(minutes=10)
 """A page that Stripe does not list so long after it was asked for was never made."""
 _LOOK_EVERY = timedelta(days=1)
 """A change at Stripe of which every webhook was lost is found so late at the latest."""
+_AFTER_TROUBLE = timedelta(hours=1)
 _PAGE = 100
 _MOST_AT_ONCE = 1000
 
@@ -31,7 +32,7 @@ async def look_at_methods(runtime: Runtime, *, stripe: StripeGateway) -> None:
         for setup in await setups.not_ended(runtime.db, runtime.clock.now() - _LET_BE, _PAGE):
             await _ask_about_setup(runtime, stripe, setup)
         for owner in await stripe_customers.to_look_at(runtime.db, runtime.clock.now() - _LOOK_EVERY, _PAGE):
-            await _look_at(runtime, stripe, owner)
+            await _look_at_one(runtime, stripe, owner)
     except StripeError as away:
         log.warning("Stripe cannot be asked about methods now; the next look will.", extra={"reason": str(away)})
 
@@ -64,6 +65,17 @@ async def _ask_about_setup(runtime: Runtime, stripe: StripeGateway, setup: Setup
         await agreements.setup_ended(tx, setup, "done" if complete else "ended")
         if complete:
             await stripe_customers.ask_for_look(tx, setup.merchant_id, setup.customer_id, setup.account)
+
+
+async def _look_at_one(runtime: Runtime, stripe: StripeGateway, owner: Owner) -> None:
+    try:
+        await _look_at(runtime, stripe, owner)
+    except StripeError:
+        raise
+    except Exception:
+        # One whose methods cannot be mirrored must not stay the first for ever and keep the others waiting.
+        log.exception("A customer's methods could not be looked at.", extra={"customer": str(owner.customer_id)})
+        await stripe_customers.look_later(runtime.db, owner, runtime.clock.now() - _LOOK_EVERY + _AFTER_TROUBLE)
 
 
 async def _look_at(runtime: Runtime, stripe: StripeGateway, owner: Owner) -> None:

@@ -135,6 +135,17 @@ async def ask_for_look(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId,
     )
 
 
+async def look_later(db: Database, owner: Owner, looked_at: datetime) -> None:
+    """Put a customer off as if their methods had been looked at then."""
+    await db.execute(
+        "UPDATE stripe_customer SET looked_at = $4 WHERE merchant_id = $1 AND customer_id = $2 AND account = $3",
+        owner.merchant_id,
+        owner.customer_id,
+        owner.account or "",
+        looked_at,
+    )
+
+
 async def to_look_at(db: Database, before: datetime, limit: int) -> list[Owner]:
     """Customers at Stripe, of every merchant, whose methods nobody has looked at since `before`; the longest ago first.
 

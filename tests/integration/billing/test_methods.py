@@ -382,6 +382,24 @@ async def test_a_change_at_stripe_of_which_no_webhook_tells_is_found_within_a_da
     assert await purse.shown() == []
 
 
+async def test_an_owner_whose_look_breaks_keeps_nobody_elses_waiting_and_is_looked_at_later(fake_shop: Shop) -> None:
+    purse, db = Purse(fake_shop), fake_shop.h.db
+    visa = await purse.adds("4242")
+    fake_of(fake_shop).detaches(await purse.stripe_id(visa))
+    await db.execute(
+        """
+        INSERT INTO stripe_customer (merchant_id, customer_id, account, stripe_id, looked_at)
+        SELECT merchant_id, $1, account, 'cus_broken', NULL FROM stripe_customer
+        """,
+        new_id(),
+    )
+    fake_shop.later(days=1, minutes=1)
+    await purse.is_looked_at()
+    assert await purse.shown() == []
+    broken = "SELECT looked_at FROM stripe_customer WHERE stripe_id = 'cus_broken'"
+    assert fake_shop.clock.now() - await db.fetchval(broken) == timedelta(hours=23)
+
+
 async def test_a_card_whose_every_webhook_is_lost_is_found_by_its_page(shop: Shop) -> None:
     purse = Purse(shop)
     started = await purse.begins()
