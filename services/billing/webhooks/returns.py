@@ -10,6 +10,7 @@ from contracts.billing import Dispute, Refund
 from contracts.message import PaymentId
 from services.billing.domain.returns import credited_part, held, moves_on
 from services.billing.store import disputes, invoices, payments, refunds, returning, stripe_events
+from services.billing.store.accounts import account_of
 from services.billing.store.payments import Attempt
 from services.billing.store.refunds import Giving
 from services.billing.store.returning import Case
@@ -75,6 +76,8 @@ async def _payment_of(runtime: Runtime, stripe: StripeGateway, told: Returned) -
         if reference is None:
             return "foreign: without our metadata"
         claimed = await payments.attempt(runtime.db, reference.merchant_id, reference.payment_id)
+        if claimed is None and told.account != await account_of(runtime.db, reference.merchant_id):
+            return "foreign: not this merchant's account"
         if claimed is None or claimed.account == told.account:
             raise NotBookedYetError(f"payment {reference.payment_id}")
         attempt = claimed

@@ -15,6 +15,7 @@ from services.billing.domain.settlement import (
     WrongAmount,
 )
 from services.billing.store import books, collecting, invoices, payments, settling, stripe_events
+from services.billing.store.accounts import account_of
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import StoredEvent
 from services.billing.stripe_gateway import Refusal, StripeGateway, event_of
@@ -124,6 +125,9 @@ async def _apply(tx: Tx, told: Told) -> str | WrongAmount:
     invoice = await invoices.lock_invoice(tx, reference.merchant_id, reference.invoice_id)
     attempt = await payments.attempt(tx, reference.merchant_id, reference.payment_id)
     if invoice is None or attempt is None:
+        if told.account != await account_of(tx, reference.merchant_id):
+            # A connected merchant can type anybody's id into their metadata: what nobody made will never be known.
+            return "foreign: not this merchant's account"
         raise NotKnownYetError(f"payment {reference.payment_id}")
     if attempt.payment.invoice_id != invoice.id or attempt.account != told.account:
         # A connected merchant can type anybody's invoice id into their metadata.

@@ -9,6 +9,7 @@ import dataclasses
 from datetime import timedelta
 from typing import Any
 
+from chassis.ids import new_id
 from contracts.billing import BillingDefaults, Invoice, Reconciliation
 from contracts.identity import MerchantCreated
 from contracts.message import InvoiceId
@@ -117,6 +118,22 @@ async def test_metadata_that_a_connected_merchant_typed_moves_nobody_elses_books
         ("done", "foreign")
     }
     assert await result_of(fake_shop) is await result_of(mallory) is None
+
+
+async def test_metadata_with_an_attempt_that_nobody_made_is_foreign_on_a_connected_account(fake_shop: Shop) -> None:
+    await another(fake_shop, "Mallory", "acct_mallory")
+    stripe, names = fake(fake_shop), ("merchant_id", "invoice_id", "payment_id")
+    typed = {name: str(new_id()) for name in names} | {"merchant_id": str(fake_shop.merchant_id)}
+    stripe.intents["pi_evil"] = intent_object("pi_evil", typed, 1250, "eur", status="succeeded")
+    stripe.owners["pi_evil"] = "acct_mallory"
+    stripe.tell("payment_intent.succeeded", stripe.intents["pi_evil"], "acct_mallory")
+    stripe.refunded("pi_evil", 100, typed, account="acct_mallory")
+    assert isinstance(fake_shop.till, FakeTill)
+    await fake_shop.till.deliver()
+    await fake_shop.work()
+    found = await fake_shop.stored_events()
+    assert {kind.split(".")[0] for kind, _, _ in found} >= {"payment_intent", "refund"}
+    assert {(status, str(outcome)[:7]) for _, status, outcome in found} == {("done", "foreign")}
 
 
 async def test_a_webhook_that_names_another_account_changes_nothing(fake_shop: Shop) -> None:
