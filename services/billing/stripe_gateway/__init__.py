@@ -34,7 +34,7 @@ from services.billing.stripe_gateway.objects import (
     intent_of,
     payload_of,
     reference_of,
-    without_urls,
+    without_secrets,
 )
 from services.billing.stripe_gateway.returns import DisputeSeen, RefundSeen, dispute_of, refund_of, refund_request
 from services.billing.stripe_gateway.wallets import (
@@ -84,5 +84,5 @@ __all__ = [
     "setup_request",
     "verify",
     "within_budget",
-    "without_urls",
+    "without_secrets",
 ]

@@ -11,7 +11,7 @@ from uuid import UUID
 from contracts.message import InvoiceId, MerchantId, Money, PaymentId
 from services.billing.domain.currencies import from_stripe, to_stripe
 
-_RETURN_URLS = re.compile(r'("(?:success|cancel|return)_url"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_SECRETS = re.compile(r'("(?:(?:success|cancel|return)_url|url|client_secret)"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 
 class NotFromStripeError(ValueError):
@@ -226,15 +226,19 @@ def found_event(kind: str, source: Mapping[str, Any], account: str | None, now: 
     return Event(f"found:{kind}:{source['id']}:{state}", kind, account, int(now.timestamp()), source)
 
 
-def without_urls(payload: str) -> str:
-    """An event's text as it may be kept: without the addresses a customer returns to, which may hold a pay link's token."""
-    return _RETURN_URLS.sub(r"\1null", payload)
+def without_secrets(payload: str) -> str:
+    """An event's text as it may be kept: without what lets its reader pay or look in.
+
+    That is the hosted page's address, a client secret, and the addresses a customer returns to, which may hold a pay
+    link's token.
+    """
+    return _SECRETS.sub(r"\1null", payload)
 
 
 def payload_of(event: Event) -> str:
     """An event's text, as `event_of` reads it and as it may be kept."""
     written = {"id": event.id, "type": event.type, "account": event.account, "created": event.created}
-    return without_urls(json.dumps({**written, "object": "event", "data": {"object": event.object}}))
+    return without_secrets(json.dumps({**written, "object": "event", "data": {"object": event.object}}))
 
 
 def reference_of(metadata: Mapping[str, str]) -> Reference | None:

@@ -13,7 +13,7 @@ from starlette.routing import Route, Router
 from chassis.service import Asgi, Runtime
 from services.billing.store import stripe_events
 from services.billing.store.stripe_events import NewEvent
-from services.billing.stripe_gateway import Event, NotFromStripeError, event_of, verify, without_urls
+from services.billing.stripe_gateway import Event, NotFromStripeError, event_of, verify, without_secrets
 from services.billing.webhooks.group_commit import GroupCommit, TooManyWaitError, unavailable
 from services.billing.webhooks.news import understand
 
@@ -36,7 +36,7 @@ def build_http(runtime: Runtime, *, secret: str) -> Asgi:
         except NotFromStripeError as wrong:
             log.warning("A webhook was refused.", extra={"reason": str(wrong)})
             return _problem(400, "Bad Request", "This is not a webhook that Stripe signed for us.")
-        payload, now = without_urls(raw.decode()), runtime.clock.now()
+        payload, now = without_secrets(raw.decode()), runtime.clock.now()
         try:
             await commits.keep(NewEvent(event.id, event.type, event.account, payload, now, _no_news(event)))
         except Exception as failed:
