@@ -15,7 +15,7 @@ async def change_defaults(tx: Tx, command: ChangeDefaults) -> BillingDefaults:
         message = "Retries are days after the first failure, each later than the one before."
         error = FieldError(field="retry_days", message=message, code="retry-days-not-rising")
         raise InvalidInput(message, errors=(error,))
-    before = await defaults.defaults(tx, tx.merchant)
+    before = await defaults.lock_defaults(tx, tx.merchant)
     changed = before.model_copy(update={name: getattr(command, name) for name in command.model_fields_set})
     if changed != before:
         tx.announce(BillingDefaultsChanged(state=changed), sequence=await defaults.save_defaults(tx, changed))

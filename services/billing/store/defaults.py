@@ -17,6 +17,21 @@ async def defaults(db: Reader, merchant_id: MerchantId) -> BillingDefaults:
     return BillingDefaults.model_validate_json(row["state"])
 
 
+async def lock_defaults(tx: Tx, merchant_id: MerchantId) -> BillingDefaults:
+    """What the merchant wants, locked until the transaction ends: who changes them waits for who is changing them."""
+    # Nothing can be locked before there is a row. Sequence 0: never announced, so not republished.
+    await tx.execute(
+        """
+        INSERT INTO billing_defaults (merchant_id, sequence, state) VALUES ($1, 0, $2)
+        ON CONFLICT (merchant_id) DO NOTHING
+        """,
+        merchant_id,
+        BillingDefaults(id=merchant_id, merchant_id=merchant_id).model_dump_json(),
+    )
+    await tx.execute("SELECT FROM billing_defaults WHERE merchant_id = $1 FOR UPDATE", merchant_id)
+    return await defaults(tx, merchant_id)
+
+
 async def save_defaults(tx: Tx, defaults: BillingDefaults) -> int:
     """Write them. Returns their new sequence: announce with it, once."""
     sequence: int = await tx.fetchval(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -29,8 +31,10 @@ from contracts.billing import (
 )
 from contracts.identity import CustomerChanged
 from contracts.message import Actor, Conflict, InvalidInput, InvoiceId, NotAllowed, NotFound
+from services.billing.handlers.defaults import change_defaults
 from services.billing.schedules import close_one
 from services.billing.store import payments
+from services.billing.store.defaults import defaults
 from tests.integration.billing.shop import Shop, payment_link
 
 PUBLIC = Actor(kind="public")
@@ -291,6 +295,18 @@ async def test_defaults_are_used_where_a_link_says_nothing(fake_shop: Shop) -> N
     plain = await fake_shop.link(memo=None, allow_partial=False, tax_inclusive=False, link_expires_at=None)
     assert plain.link is not None
     assert (plain.memo, plain.allow_partial, plain.tax_inclusive, plain.link.expires_at) == (None, False, False, None)
+
+
+async def test_two_who_change_different_defaults_at_once_undo_nothing_of_each_other(fake_shop: Shop) -> None:
+    cause = replace(fake_shop.h.runtime.system_cause(fake_shop.merchant_id), actor=fake_shop.member())
+    async with asyncio.timeout(10):
+        async with fake_shop.h.transaction(cause) as tx:
+            await change_defaults(tx, ChangeDefaults(due_days=3))
+            other = asyncio.create_task(fake_shop.order(ChangeDefaults(link_days=9)))
+            await asyncio.sleep(0.3)
+        await other
+    now = await defaults(fake_shop.h.db, fake_shop.merchant_id)
+    assert (now.due_days, now.link_days) == (3, 9)
 
 
 async def test_defaults_change_only_where_something_is_given_and_by_admins_only(fake_shop: Shop) -> None:
