@@ -113,11 +113,22 @@ async def close_checkouts(runtime: Runtime, *, stripe: StripeGateway) -> None:
     """A worker: expire, at Stripe, open checkouts of invoices that are settled by other money."""
     while True:
         await runtime.wait(books.CLOSE_CHANNEL, timeout=30)
-        for attempt in await payments.to_close(runtime.db, _PAGE):
+        await close_requested(runtime, stripe)
+
+
+async def close_requested(runtime: Runtime, stripe: StripeGateway) -> None:
+    """Try once to close each checkout that is to be closed."""
+    after: PaymentId | None = None
+    while True:
+        page = await payments.to_close(runtime.db, after, _PAGE)
+        for attempt in page:
             try:
                 await close_one(runtime, stripe, attempt)
             except StripeError as away:
                 log.warning("A checkout could not be closed yet.", extra={"reason": str(away)})
+        if len(page) < _PAGE:
+            return
+        after = PaymentId(page[-1].payment.id)
 
 
 async def close_one(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -> None:

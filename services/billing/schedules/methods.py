@@ -2,6 +2,7 @@
 
 import logging
 from datetime import date, timedelta
+from uuid import UUID
 
 from chassis.service import Runtime
 from services.billing.domain.methods import EXPIRING, Wallet
@@ -29,8 +30,7 @@ async def look_at_methods(runtime: Runtime, *, stripe: StripeGateway) -> None:
         async with runtime.db.transaction(runtime.system_cause(merchant_id)) as tx:
             await wallets.act_on_expiry(tx, merchant_id, method_id)
     try:
-        for setup in await setups.not_ended(runtime.db, runtime.clock.now() - _LET_BE, _PAGE):
-            await _ask_about_setup(runtime, stripe, setup)
+        await _ask_about_setups(runtime, stripe)
         for owner in await stripe_customers.to_look_at(runtime.db, runtime.clock.now() - _LOOK_EVERY, _PAGE):
             await _look_at_one(runtime, stripe, owner)
     except StripeError as away:
@@ -40,6 +40,17 @@ async def look_at_methods(runtime: Runtime, *, stripe: StripeGateway) -> None:
 def _days(runtime: Runtime) -> tuple[date, date]:
     today = runtime.clock.now().date()
     return today, today + EXPIRING
+
+
+async def _ask_about_setups(runtime: Runtime, stripe: StripeGateway) -> None:
+    after: UUID | None = None
+    while True:
+        page = await setups.not_ended(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
+        for setup in page:
+            await _ask_about_setup(runtime, stripe, setup)
+        if len(page) < _PAGE:
+            return
+        after = page[-1].id
 
 
 async def _ask_about_setup(runtime: Runtime, stripe: StripeGateway, setup: Setup) -> None:

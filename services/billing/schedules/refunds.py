@@ -28,12 +28,18 @@ _PAGE = 100
 
 async def ask_about_refunds(runtime: Runtime, stripe: StripeGateway) -> None:
     """Ask about every refund that is saved and not known to have reached Stripe."""
-    for giving in await refunds.unsent_refunds(runtime.db, runtime.clock.now() - _LET_BE, _PAGE):
-        try:
-            await _ask_about(runtime, stripe, giving)
-        except (StripeUnknownError, StripeClosedError) as doubt:
-            extra = {"refund": str(giving.refund.id), "reason": str(doubt)}
-            log.warning("Stripe does not say what became of a refund.", extra=extra)
+    after: RefundId | None = None
+    while True:
+        page = await refunds.unsent_refunds(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
+        for giving in page:
+            try:
+                await _ask_about(runtime, stripe, giving)
+            except (StripeUnknownError, StripeClosedError) as doubt:
+                extra = {"refund": str(giving.refund.id), "reason": str(doubt)}
+                log.warning("Stripe does not say what became of a refund.", extra=extra)
+        if len(page) < _PAGE:
+            return
+        after = RefundId(page[-1].refund.id)
 
 
 async def _ask_about(runtime: Runtime, stripe: StripeGateway, giving: Giving) -> None:

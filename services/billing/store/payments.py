@@ -275,9 +275,16 @@ async def last_charge(tx: Tx, invoice_id: InvoiceId) -> Payment | None:
     return None if row is None else payment_state(row)
 
 
-async def to_close(db: Database, limit: int) -> list[Attempt]:
-    """Attempts of every merchant whose checkout is to be expired at Stripe."""
-    rows = await db.fetch(f"SELECT {_ALL} FROM payment WHERE close_requested AND NOT automatic LIMIT $1", limit)  # noqa: S608 - a constant
+async def to_close(db: Database, after: PaymentId | None, limit: int) -> list[Attempt]:
+    """Attempts of every merchant whose checkout is to be expired at Stripe, in id order, after the given one."""
+    rows = await db.fetch(
+        f"""
+        SELECT {_ALL} FROM payment
+        WHERE close_requested AND NOT automatic AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2
+        """,  # noqa: S608 - a constant
+        after,
+        limit,
+    )
     return [found for row in rows if (found := _attempt(row))]
 
 

@@ -134,14 +134,17 @@ async def standing_notes(tx: Tx, invoice_id: InvoiceId) -> list[Refund]:
     return [Refund.model_validate_json(row["state"]) for row in rows]
 
 
-async def unsent_refunds(db: Database, before: datetime, limit: int) -> list[Giving]:
-    """Refunds of every merchant begun before `before` of which Stripe has not said what became of them, oldest first."""
+async def unsent_refunds(db: Database, before: datetime, after: RefundId | None, limit: int) -> list[Giving]:
+    """Refunds of every merchant begun before `before` without a word of Stripe's, in id order, after the given one."""
     rows = await db.fetch(
         f"""
         SELECT {_ALL} FROM refund
-        WHERE status IN ('created', 'unknown') AND stripe_id IS NULL AND created_at < $1 ORDER BY created_at LIMIT $2
+        WHERE status IN ('created', 'unknown') AND stripe_id IS NULL AND created_at < $1
+          AND ($2::uuid IS NULL OR id > $2)
+        ORDER BY id LIMIT $3
         """,  # noqa: S608 - a constant
         before,
+        after,
         limit,
     )
     return [found for row in rows if (found := _giving(row))]

@@ -119,11 +119,15 @@ async def end_setup(tx: Tx, setup_id: UUID, status: str) -> bool:
     return told != "UPDATE 0"
 
 
-async def not_ended(db: Database, before: datetime, limit: int) -> list[Setup]:
-    """Setups of every merchant made before `before` that have no end, the oldest first."""
+async def not_ended(db: Database, before: datetime, after: UUID | None, limit: int) -> list[Setup]:
+    """Setups of every merchant made before `before` that have no end, in id order, after the given one."""
     rows = await db.fetch(
-        f"SELECT {_ALL} FROM setup WHERE status = 'created' AND created_at < $1 ORDER BY created_at LIMIT $2",  # noqa: S608 - a constant
+        f"""
+        SELECT {_ALL} FROM setup
+        WHERE status = 'created' AND created_at < $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
+        """,  # noqa: S608 - a constant
         before,
+        after,
         limit,
     )
     return [found for row in rows if (found := _setup(row))]

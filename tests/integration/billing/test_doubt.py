@@ -73,6 +73,42 @@ async def test_a_charge_that_waited_its_turn_and_got_no_answer_is_not_made_again
     assert await fake_shop.payments_of(invoice) == [(1, "failed"), (2, "created")]
 
 
+async def test_pages_for_a_card_are_all_asked_about_however_many_stay_open(
+    fake_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedules.methods, "_PAGE", 1)
+    purse, stripe = Purse(fake_shop), fake(fake_shop)
+    for _ in range(2):
+        await purse.begins(purse.payer())
+    assert await purse.setup_statuses() == ["created", "created"]
+    fake_shop.later(minutes=1)
+    stripe.asked.clear()
+    await purse.is_looked_at()
+    assert stripe.asked.count("setup_page") == 2
+
+
+async def test_refunds_and_checkouts_that_cannot_be_ended_keep_no_later_ones_waiting(
+    fake_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (schedules.attempts, schedules.refunds):
+        monkeypatch.setattr(module, "_PAGE", 1)
+    stripe, given, started = fake(fake_shop), [], []
+    for _ in range(2):
+        invoice, _ = await paid(fake_shop)
+        stripe.fails["create_refund"] = [StripeUnknownError("lost")]
+        await refund(fake_shop, invoice, amount=400)
+        given.append(invoice)
+        started.append(await fake_shop.pay(await fake_shop.link(), fake_shop.contact()))
+    fake_shop.later(minutes=1)
+    stripe.fails["create_refund"] = [StripeUnknownError("lost")]
+    await reconcile(fake_shop)
+    assert [(await refunds_of(fake_shop, each))[0].status for each in given] == ["unknown", "succeeded"]
+    await fake_shop.h.db.execute("UPDATE payment SET close_requested = true WHERE status = 'created'")
+    stripe.fails["checkout"] = [StripeUnknownError("lost")]
+    await schedules.attempts.close_requested(fake_shop.h.runtime, stripe)
+    assert [(await fake_shop.payment(each)).status for each in started] == ["created", "failed"]
+
+
 async def test_money_on_its_way_stays_so_when_stripe_does_not_know_the_payment(fake_shop: Shop) -> None:
     time = await renewed(fake_shop)
     await time.card_is("processing")
