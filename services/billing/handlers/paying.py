@@ -216,6 +216,7 @@ async def _new_attempt(
         invoice.buyer.email if invoice.buyer else None,
         success_url,
         cancel_url,
+        merchant_name=invoice.seller.name if invoice.seller else None,
         keep_for=stripe_id,
     )
     actor = tx.cause.actor

@@ -13,6 +13,12 @@ from services.billing.store import payments
 from tests.integration.billing.shop import Shop
 
 
+async def test_the_checkout_names_the_merchant_who_is_paid(fake_shop: Shop) -> None:
+    await fake_shop.pay(await fake_shop.link(), fake_shop.contact())
+    branding = await fake_shop.h.db.fetchval("SELECT request::jsonb->'branding_settings'->>'display_name' FROM payment")
+    assert branding == "Nordlicht GmbH"
+
+
 async def test_a_paid_checkout_settles_the_invoice_and_gives_a_receipt(shop: Shop) -> None:
     invoice = await shop.link()
     started = await shop.pay(invoice, shop.contact())
