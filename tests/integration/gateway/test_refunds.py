@@ -10,7 +10,9 @@ from contracts.billing import (
     Difference,
     DisputeOpened,
     Invoice,
+    InvoiceOpened,
     InvoicePaid,
+    InvoicePartPaid,
     NothingToRefund,
     PaymentSucceeded,
     Reconciliation,
@@ -158,6 +160,17 @@ async def test_the_invoice_shows_its_refunds_to_both_sides_and_its_disputes_to_t
         assert f"/portal/payments/{bill.id}/credit-notes/{back.id}.pdf" in page
         for text in ("lost_or_stolen_card", "product not received", "Disputed", "Ada Byron"):
             assert text not in page, text
+
+
+async def test_an_open_invoice_of_which_a_part_is_paid_says_so(world: World) -> None:
+    _, customer = await shop(world)
+    bill = invoice(customer, "open")
+    await world.hear(InvoiceOpened(state=bill))
+    async with world.client(await world.sign_in(await world.contact(customer))) as browser:
+        assert "Partly paid" not in (await browser.get(f"/portal/payments/{bill.id}")).text
+        await world.hear(InvoicePartPaid(state=bill.model_copy(update={"amount_paid": 100})))
+        page = (await browser.get(f"/portal/payments/{bill.id}")).text
+    assert '<span class="badge info">Partly paid</span>' in page
 
 
 async def test_a_credit_note_is_downloaded_by_those_whose_it_is(world: World) -> None:
