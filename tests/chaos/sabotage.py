@@ -1,13 +1,11 @@
 """One safeguard switched off, inside a test's process only: the invariants must then report it."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
-import aiormq
-
-from chassis import amqp, consumers, database, listeners
+from chassis import amqp, consumers, database, deliveries, listeners
 from chassis.copies import caused_by
 from contracts.message import INTERNAL, PUBLIC
 
@@ -82,15 +80,13 @@ def early_ack() -> None:
         take = getattr(owner, name)
 
         async def taken(self: Any, delivery: Any) -> None:
-            try:
+            with suppress(*deliveries.GONE):
                 await delivery.raw.ack()
-            except aiormq.AMQPError:
-                return
-            delivery.raw.ack = _nothing
             await take(self, delivery)
 
         setattr(owner, name, taken)
 
+    deliveries.Delivery.ack = _nothing  # type: ignore[method-assign]  # the sabotage
     early(listeners.FactListener, "take")
     early(listeners.FollowerListener, "take")
     early(consumers.Consumers, "_answer")

@@ -46,7 +46,7 @@ AIMED: dict[str, tuple[Callable[[Chaos], None], str]] = {
         lambda chaos: killed_between(
             chaos, "billing:after-commit:billing.create_payment_link#1", "todos:after-commit:todos.create_todo#1"
         ),
-        "copies at their owners' states and sequences",
+        "public events in the log",
     ),
     "late ack": (
         lambda chaos: killed_between(
