@@ -81,7 +81,7 @@ def test_an_object_without_our_metadata_is_foreign(metadata: dict[str, str]) -> 
 
 def test_a_finding_reads_like_the_event_that_should_have_come_and_has_the_same_id_again() -> None:
     now = datetime(2026, 3, 2, tzinfo=UTC)
-    found = found_event("checkout.session.expired", session(status="expired"), None, now)
+    found = found_event("checkout.session.expired", session(status="expired", url=None), None, now)
     assert event_of(payload_of(found)) == found
     assert found.id == "found:checkout.session.expired:cs_1:unpaid"
 
