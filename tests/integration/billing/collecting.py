@@ -15,8 +15,14 @@ from services.billing.store import subscriptions
 from tests.integration.billing.shop import FakeTill, SandboxTill, Shop
 from tests.integration.billing.wallets import Purse
 
-REFUSALS = {"insufficient_funds": "4000000000009995", "expired_card": "4000000000000069", None: "4242424242424242"}
+REFUSALS = {
+    "insufficient_funds": "4000000000009995",
+    "expired_card": "4000000000000069",
+    "authentication_required": "4000002760003184",
+    None: "4242424242424242",
+}
 """Which of the sandbox's cards a bank's answer is."""
+IBAN = "DE89370400440532013000"
 
 
 def monthly(shop: Shop, **changes: Any) -> CreateSubscription:
@@ -72,6 +78,57 @@ class Calendar:
         await self.shop.customer_pays(started)
         await self.webhooks()
         return await self.now(made)
+
+    async def accepted_by_debit(self, command: CreateSubscription) -> Subscription:
+        """As `accepted`, but what is kept is a bank account: from the second charge on, banks take days to answer."""
+        made: Subscription = await self.shop.order(command)
+        started = await self.shop.pay(await self.first_invoice(made), self.shop.contact())
+        session = await self.shop.session_of(started)
+        if isinstance(self.shop.till, FakeTill):  # keeps cards alone, of which one may take its time
+            await self.shop.till.pays(session)
+            await self.webhooks()
+            await self.card_is("processing")
+        else:
+            await self.pays_by_debit(session)
+            await self.bank_answers()
+        return await self.now(made)
+
+    async def pays_by_debit(self, session_id: str) -> None:
+        """On the page where an invoice is paid, a bank account is given."""
+        till = self.shop.till
+        if isinstance(till, FakeTill):
+            till.stripe.debits(session_id)
+        else:
+            assert isinstance(till, SandboxTill)
+            await till.control(f"/sessions/{session_id}/pay", iban=IBAN)
+            await till._stored("checkout.session.completed", session_id)
+        await self.webhooks()
+
+    async def bank_answers(self, refusal: str | None = None) -> None:
+        """Days later the bank of the one debit under way says yes, or why not."""
+        (row,) = await self.shop.h.db.fetch("SELECT intent_id, session_id FROM payment WHERE status = 'processing'")
+        till, intent = self.shop.till, row["intent_id"]
+        if isinstance(till, SandboxTill):
+            if intent is None:  # the page's; it is in our books with the money alone
+                async with till._http() as http:
+                    session = (await http.get(f"/v1/checkout/sessions/{row['session_id']}")).json()
+                intent = session["payment_intent"]
+            await till.control(f"/payment_intents/{intent}/settle", outcome="failed" if refusal else "succeeded")
+            await till._stored("payment_intent.payment_failed" if refusal else "payment_intent.succeeded", intent)
+            if row["session_id"]:
+                told = (
+                    "checkout.session.async_payment_failed" if refusal else "checkout.session.async_payment_succeeded"
+                )
+                await till._stored(told, row["session_id"])
+        else:
+            assert isinstance(till, FakeTill)
+            if row["session_id"] is None:
+                till.stripe.bank_answers(intent, refusal)
+            elif refusal:
+                till.stripe.debit_fails(row["session_id"])
+            else:
+                till.stripe.debit_arrives(row["session_id"])
+        await self.webhooks()
 
     async def accepted_on_its_page(self, command: CreateSubscription) -> Subscription:
         """A subscription that asks for no money yet, accepted by giving a card."""

@@ -138,50 +138,6 @@ async def test_a_card_declined_for_good_is_not_asked_again_but_the_customer_is_r
     assert [working for _, _, working in await time.purse.summary()] == [False]
 
 
-async def test_a_bank_that_wants_a_confirmation_gets_it_through_the_link(fake_shop: Shop) -> None:
-    time = calendar(fake_shop)
-    await time.accepted(monthly(fake_shop))
-    await time.card_is("authentication_required")
-    await time.comes(date(2027, 2, 28))
-    invoice = await time.last()
-    assert invoice.collection is not None
-    assert invoice.collection.confirm
-    await fake_shop.customer_pays(await fake_shop.pay(invoice, fake_shop.contact()))
-    assert (await time.last()).status == "paid"
-    await time.comes(date(2027, 3, 2))
-    assert await fake_shop.payments_of(invoice) == [(1, "failed"), (2, "succeeded")]
-
-
-async def test_a_debit_is_processing_for_days_and_nobody_pays_it_twice(fake_shop: Shop) -> None:
-    time = calendar(fake_shop)
-    await time.accepted(monthly(fake_shop))
-    await time.card_is("processing")
-    await time.comes(date(2027, 2, 28))
-    invoice = await time.last()
-    assert (invoice.status, invoice.amount_processing) == ("open", 1250)
-    with pytest.raises(InvoiceNotPayable):
-        await fake_shop.pay(invoice, fake_shop.contact())
-    (intent,) = [each for each in fake(fake_shop).intents.values() if each["status"] == "processing"]
-    fake(fake_shop).bank_answers(intent["id"])
-    await time.comes(date(2027, 3, 3))
-    assert (await time.last()).status == "paid"
-    assert await time.booked() == 2500
-
-
-async def test_a_debit_refused_days_later_begins_dunning(fake_shop: Shop) -> None:
-    time = calendar(fake_shop)
-    await time.accepted(monthly(fake_shop))
-    await time.card_is("processing")
-    await time.comes(date(2027, 2, 28))
-    (intent,) = [each for each in fake(fake_shop).intents.values() if each["status"] == "processing"]
-    fake(fake_shop).bank_answers(intent["id"], "insufficient_funds")
-    await time.comes(date(2027, 3, 3))
-    invoice = await time.last()
-    assert (invoice.amount_processing, invoice.amount_due) == (0, 1250)
-    assert invoice.collection is not None
-    assert invoice.collection.next_try_at == datetime(2027, 3, 5, 9, tzinfo=UTC)
-
-
 async def test_debt_that_somebody_is_just_paying_is_charged_to_the_new_default_once_they_have_left(
     fake_shop: Shop,
 ) -> None:
