@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiormq
 import psycopg
@@ -122,7 +122,9 @@ class Ground:
             "PORTAL_PUBLIC_URL": f"http://127.0.0.1:{port}",
             "PORTAL_LOG_LEVEL": "ERROR",
         }
-        child = self._start([sys.executable, "-m", module, *arguments], given | environment)
+        # To a file and not a pipe that nobody reads: full of complaints it would stop the service that is measured.
+        with (self.folder / f"{name}-{port}.log").open("ab") as log:
+            child = self._start([sys.executable, "-m", module, *arguments], given | environment, log)
         child.port = port
         child.until_ready()
         return child
@@ -135,14 +137,16 @@ class Ground:
         child.until_ready()
         return child
 
-    def _start(self, command: Sequence[str], environment: dict[str, str]) -> Child:
+    def _start(
+        self, command: Sequence[str], environment: dict[str, str], output: IO[bytes] | int = subprocess.PIPE
+    ) -> Child:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PORTAL_")}
         process = subprocess.Popen(
             with_parent(list(command), signal.SIGKILL),
             cwd=ROOT,
             env=clean | environment,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=output,
             text=True,
         )
         child = Child(process)

@@ -11,9 +11,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -35,7 +36,7 @@ from services.billing.domain.subscriptions import Standing
 from services.billing.settings import Settings
 from services.billing.store.agreements import shown
 from services.billing.store.subscriptions import Kept
-from services.billing.stripe_gateway import Intent, StripeGateway, intent_of
+from services.billing.stripe_gateway import DisputeSeen, Intent, RefundSeen, StripeGateway, intent_of
 
 _MANY = 10_000
 _COUNTED = 100
@@ -46,7 +47,7 @@ _AMOUNT = 1250
 _SUBSCRIPTION = "id, merchant_id, customer_id, sequence, kind, status, state, standing, next_turn_at, created_at"
 _TABLES = (
     "copy_customer (id, merchant_id, sequence, state)",
-    "stripe_customer (merchant_id, customer_id, stripe_id)",
+    "stripe_customer (merchant_id, customer_id, stripe_id, looked_at)",
     "payment_method (id, merchant_id, customer_id, sequence, stripe_id, is_default, state, created_at)",
     f"subscription ({_SUBSCRIPTION})",
 )
@@ -77,6 +78,22 @@ class LedgerStripe(StripeGateway):
 
     async def now(self) -> datetime:
         return datetime.now(UTC)
+
+    async def intents_since(self, created: int, account: str | None) -> AsyncIterator[Intent]:  # noqa: ARG002 - as Stripe's
+        for raw in sorted(self._made.values(), key=itemgetter("created"), reverse=True):
+            await asyncio.sleep(0)
+            if raw["created"] >= created:
+                yield intent_of(raw)
+
+    async def refunds_since(self, created: int, account: str | None) -> AsyncIterator[RefundSeen]:  # noqa: ARG002 - as Stripe's
+        nothing: tuple[RefundSeen, ...] = ()
+        for each in nothing:
+            yield each
+
+    async def disputes_since(self, created: int, account: str | None) -> AsyncIterator[DisputeSeen]:  # noqa: ARG002 - as Stripe's
+        nothing: tuple[DisputeSeen, ...] = ()
+        for each in nothing:
+            yield each
 
 
 def _intent(key: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +146,7 @@ def _rows(merchant_id: MerchantId, today: date) -> tuple[tuple[Any, ...], ...]:
     subscription = (state.id, merchant_id, customer_id, 1, "recurring", "active", _json(state), standing, due, now)
     return (
         (customer_id, merchant_id, 1, _json(customer)),
-        (merchant_id, customer_id, f"cus_{customer_id}"),
+        (merchant_id, customer_id, f"cus_{customer_id}", now),
         method,
         subscription,
     )

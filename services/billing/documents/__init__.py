@@ -1,10 +1,11 @@
 """Invoice and receipt as PDF, by typst. Merchant text reaches the templates as JSON data, never as typst code.
 
-`invoice_pdf` and `receipt_pdf` take a few milliseconds once warm and may be called from any thread, one page at a time.
+`invoice_pdf` and its like take a few milliseconds once warm. A service has them drawn by `typeset`, off its event loop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gettext
 import io
@@ -12,13 +13,13 @@ import json
 import logging
 import os
 import re
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 from zoneinfo import ZoneInfo
 
 import typst
@@ -34,13 +35,21 @@ from contracts.message import minor_digits
 
 log = logging.getLogger("portal.billing")
 
+P = ParamSpec("P")
+
 _HERE = Path(__file__).parent
 _LANGUAGES = ("en", *sorted(each.name for each in (_HERE / "locales").iterdir() if each.is_dir()))
 _FAMILIES = ("Noto Sans", "Noto Sans Arabic", "Libertinus Serif")
 _DEBIAN_NOTO = "/usr/share/fonts/truetype/noto"  # package fonts-noto-core
 _NOTHING = "\N{EN DASH}"
 _LONGEST_WORD = 28  # letters that fit the narrowest column
-_ONE_AT_A_TIME = threading.Lock()  # a typst compiler belongs to one caller at a time
+# A typst compiler belongs to one caller at a time; and each further thread would keep some 3 MB of its own for ever.
+_ONE_THREAD = ThreadPoolExecutor(1, "typeset")
+
+
+async def typeset(draw: Callable[P, bytes], *args: P.args, **kwargs: P.kwargs) -> bytes:
+    """What `draw` makes of its arguments, in the thread that all PDFs of this process are made in, one after another."""
+    return await asyncio.get_running_loop().run_in_executor(_ONE_THREAD, partial(draw, *args, **kwargs))
 
 
 def invoice_pdf(invoice: Invoice, merchant: Merchant, logo: Logo | None, locale: str) -> bytes:
@@ -286,12 +295,11 @@ def _compiler() -> typst.Compiler:
 
 
 def _compile(template: str, data: dict[str, Any], timestamp: datetime) -> bytes:
-    with _ONE_AT_A_TIME:
-        pdf = _compiler().compile(
-            input=_HERE / template,
-            format="pdf",
-            sys_inputs={"data": json.dumps(data)},
-            timestamp=int(timestamp.timestamp()),
-        )
+    pdf = _compiler().compile(
+        input=_HERE / template,
+        format="pdf",
+        sys_inputs={"data": json.dumps(data)},
+        timestamp=int(timestamp.timestamp()),
+    )
     assert isinstance(pdf, bytes), "A PDF is one file, whatever its number of pages."
     return pdf

@@ -1,6 +1,5 @@
 """What billing is asked: links, documents, and whether a mail is still true."""
 
-import asyncio
 from functools import partial
 
 from chassis.requests import Questions, Work
@@ -82,7 +81,7 @@ async def invoice_pdf(work: Work, question: InvoicePdf) -> Document:
     if invoice.status == "draft":
         raise NotFound("A draft has no document. Open it first.")
     merchant, logo, locale = await _letterhead(work, invoice, question.locale)
-    body = await asyncio.to_thread(documents.invoice_pdf, invoice, merchant, logo, locale)
+    body = await documents.typeset(documents.invoice_pdf, invoice, merchant, logo, locale)
     return Document(_PDF, f"{invoice.number}.pdf", body)
 
 
@@ -95,7 +94,7 @@ async def receipt_pdf(work: Work, question: ReceiptPdf) -> Document:
     merchant, logo, locale = await _letterhead(work, invoice, question.locale)
     given_back = await refunds.refunds_of_payment(work.db, receipt.payment_id)
     issued = [each for each in given_back if each.issued_at]
-    body = await asyncio.to_thread(documents.receipt_pdf, invoice, receipt, merchant, logo, locale, issued)
+    body = await documents.typeset(documents.receipt_pdf, invoice, receipt, merchant, logo, locale, issued)
     return Document(_PDF, f"{receipt.number}.pdf", body)
 
 
@@ -108,7 +107,7 @@ async def credit_note(work: Work, question: CreditNotePdf) -> Document:
     if found is None or found.refund.invoice_id != invoice.id or found.refund.credit_note_number is None:
         raise NotFound
     merchant, logo, locale = await _letterhead(work, invoice, question.locale)
-    body = await asyncio.to_thread(credit_note_pdf, invoice, found.refund, merchant, logo, locale)
+    body = await documents.typeset(credit_note_pdf, invoice, found.refund, merchant, logo, locale)
     return Document(_PDF, f"{found.refund.credit_note_number}.pdf", body)
 
 

@@ -1,6 +1,5 @@
 """A customer's account over a period, as rows and as PDF."""
 
-import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,6 +14,7 @@ from contracts.billing import (
 )
 from contracts.identity import Customer, Merchant
 from contracts.message import Actor, CustomerId, Document, FieldError, InvalidInput, MerchantId, NotFound
+from services.billing.documents import typeset
 from services.billing.documents.statement import statement_pdf as on_paper
 from services.billing.domain.periods import local_day
 from services.billing.domain.statements import MOST_ENTRIES, Movement, accounts, period_problem
@@ -35,7 +35,7 @@ async def statement_pdf(work: Work, question: StatementPdf) -> Document:
     statement = await _statement(work, merchant, question)
     logo = await copies.logo(work.db, merchant.merchant_id)
     locale = question.locale or customer.locale
-    body = await asyncio.to_thread(on_paper, statement, customer, merchant, logo, locale)
+    body = await typeset(on_paper, statement, customer, merchant, logo, locale)
     return Document(_PDF, f"statement-{question.from_on}-{question.to_on}.pdf", body)
 
 
