@@ -120,7 +120,8 @@ async def _customer(request: Request, session: Session, asked: UUID | None) -> C
 
 
 async def _method(request: Request, session: Session, method_id: UUID) -> PaymentMethodId:
-    await readmodel.payment_method(request.app.state.runtime.db, viewer_of(session), method_id)
+    """A method of theirs. Whether it is still there is for billing to say: what comes again gets its first reply."""
+    await readmodel.payment_method(request.app.state.runtime.db, viewer_of(session), method_id, removed=True)
     return PaymentMethodId(method_id)
 
 

@@ -121,6 +121,12 @@ async def read(request: Request, todo_id: UUID, session: AnyAccount) -> Todo:
     return Todo.model_validate(await readmodel.todo(request.app.state.runtime.db, viewer_of(session), todo_id))
 
 
+async def _theirs(request: Request, session: Session, todo_id: UUID) -> TodoId:
+    """A to-do that they see. Whether it is still there is for its owner to say: what comes again gets its first reply."""
+    await readmodel.todo(request.app.state.runtime.db, viewer_of(session), todo_id, deleted=True)
+    return TodoId(todo_id)
+
+
 @router.patch(
     "/todos/{todo_id}",
     operation_id="changeTodo",
@@ -129,8 +135,7 @@ async def read(request: Request, todo_id: UUID, session: AnyAccount) -> Todo:
 )
 async def change(request: Request, todo_id: UUID, body: TodoChange, session: AnyAccount, key: IdempotencyKey) -> Todo:
     """A contact completes but does not edit what the merchant assigned; nobody ticks off what follows from a bill."""
-    await readmodel.todo(request.app.state.runtime.db, viewer_of(session), todo_id)
-    command = UpdateTodo(todo_id=TodoId(todo_id), **body.model_dump(exclude_unset=True))
+    command = UpdateTodo(todo_id=await _theirs(request, session, todo_id), **body.model_dump(exclude_unset=True))
     changed: todos.Todo = await commands.send(request, command, id=key)
     return Todo.model_validate(changed)
 
@@ -144,6 +149,5 @@ async def change(request: Request, todo_id: UUID, body: TodoChange, session: Any
 )
 async def delete(request: Request, todo_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Response:
     """One's own (contact), or one that was assigned (member)."""
-    await readmodel.todo(request.app.state.runtime.db, viewer_of(session), todo_id)
-    await commands.send(request, DeleteTodo(todo_id=TodoId(todo_id)), id=key)
+    await commands.send(request, DeleteTodo(todo_id=await _theirs(request, session, todo_id)), id=key)
     return Response(status_code=204)

@@ -40,9 +40,9 @@ async def _all(request: Request, session: Session) -> tuple[PaymentMethod, ...]:
     return tuple(sorted(found.items, key=lambda each: not each.is_default))
 
 
-async def _one(request: Request, session: Session, method_id: UUID) -> PaymentMethod:
+async def _one(request: Request, session: Session, method_id: UUID, *, removed: bool = False) -> PaymentMethod:
     assert session.viewer is not None
-    return await readmodel.payment_method(request.app.state.runtime.db, session.viewer, method_id)
+    return await readmodel.payment_method(request.app.state.runtime.db, session.viewer, method_id, removed=removed)
 
 
 def _may(session: Session) -> bool:
@@ -73,8 +73,8 @@ async def add(request: Request, session: ContactSession) -> Response:
     form = await Form.posted(request)
     page = await Page.of(request, session)
     with form.refusals(page.reader):
-        since = int(page.reader.now.timestamp())
-        order = billing.AddPaymentMethod(return_path=f"{_HERE}/saving?since={since}")
+        # When the form was made, not now: sent again, it must be the same order.
+        order = billing.AddPaymentMethod(return_path=f"{_HERE}/saving?since={form.get('since')}")
         started = await commands.send(request, order, id=form.command_id)
         return see(started.setup_url)
     return await _index(request, session, form)
@@ -173,8 +173,8 @@ async def leaving(request: Request, session: ContactSession, method_id: UUID) ->
 
 @router.post("/portal/payment-methods/{method_id:uuid}/remove")
 async def remove(request: Request, session: ContactSession, method_id: UUID) -> Response:
-    """Remove it."""
-    method = await _one(request, session, method_id)
+    """Remove it. The form sent again, after an answer that was lost, is told the same."""
+    method = await _one(request, session, method_id, removed=True)
     form = await Form.posted(request)
     page = await Page.of(request, session)
     with form.refusals(page.reader):

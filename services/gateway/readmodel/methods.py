@@ -14,16 +14,17 @@ def _method(row: dict[str, str]) -> PaymentMethod:
     return PaymentMethod.model_validate_json(row["state"])
 
 
-async def payment_method(db: Reader, viewer: Viewer, method_id: UUID) -> PaymentMethod:
-    """One payment method that is still there. Raises NotFound."""
+async def payment_method(db: Reader, viewer: Viewer, method_id: UUID, *, removed: bool = False) -> PaymentMethod:
+    """One payment method that is still there; with `removed` also one that was. Raises NotFound."""
     row = await db.fetchrow(
         """
         SELECT state FROM copy_payment_method
-        WHERE id = $1 AND merchant_id = $2 AND ($3::uuid IS NULL OR customer_id = $3) AND NOT deleted
+        WHERE id = $1 AND merchant_id = $2 AND ($3::uuid IS NULL OR customer_id = $3) AND ($4 OR NOT deleted)
         """,
         method_id,
         viewer.merchant_id,
         viewer.customer_id,
+        removed,
     )
     if row is None:
         raise NotFound

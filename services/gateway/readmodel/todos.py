@@ -17,17 +17,18 @@ def _todo(row: dict[str, str]) -> Todo:
     return Todo.model_validate_json(row["state"])
 
 
-async def todo(db: Reader, viewer: Viewer, todo_id: UUID) -> Todo:
-    """One to-do. Raises NotFound, also for a member who asks for a private one."""
+async def todo(db: Reader, viewer: Viewer, todo_id: UUID, *, deleted: bool = False) -> Todo:
+    """One to-do; with `deleted` also one that was. Raises NotFound, also for a member who asks for a private one."""
     row = await db.fetchrow(
         """
         SELECT state FROM copy_todo
-        WHERE id = $1 AND merchant_id = $2 AND NOT deleted
+        WHERE id = $1 AND merchant_id = $2 AND ($4 OR NOT deleted)
           AND CASE WHEN $3::uuid IS NULL THEN members_may_see ELSE customer_id = $3 AND contacts_may_see END
         """,
         todo_id,
         viewer.merchant_id,
         viewer.customer_id,
+        deleted,
     )
     if row is None:
         raise NotFound

@@ -1,6 +1,8 @@
 """The JSON API: what it answers, what it refuses and how it says so, and what it asks of the owners."""
 
+import re
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
@@ -21,6 +23,7 @@ from contracts.billing import (
     NoReceiptYet,
     PayLinkUrl,
     PaymentMethodAdded,
+    PaymentMethodRemoved,
     ReceiptPdf,
     RefundSucceeded,
     StartInvoicePayment,
@@ -39,15 +42,17 @@ from contracts.identity import (
     SignIn,
 )
 from contracts.message import (
+    EVENTS,
     CommandReused,
     Document,
     MailFacts,
+    NotAllowed,
     OutcomeUnknown,
     PaymentId,
     Reply,
     TooManyAttempts,
 )
-from contracts.todos import CreateTodo, TodoCreated, UpdateTodo
+from contracts.todos import CreateTodo, TodoCreated, TodoDeleted, UpdateTodo
 from services.gateway.security import Room
 from tests.builders import refund
 from tests.integration.gateway.world import PASSWORD, START, Asked, World, invoice, payment_method, subscription, todo
@@ -560,6 +565,37 @@ async def test_a_members_private_to_do_of_a_customer_is_not_found(world: World) 
             problem(await browser.request(method, f"/api/v1/todos/{private.id}", json=body), 404)
         assert (await browser.get("/api/v1/todos")).json()["items"] == []
     assert [each for each in world.owners.asked if not isinstance(each.request, SignIn)] == []
+
+
+async def test_a_command_that_comes_again_is_its_owners_to_answer_although_its_subject_is_gone(world: World) -> None:
+    """Its first answer was lost, and our pages know already what became of it: the owner alone has the first reply."""
+    merchant = await world.merchant()
+    customer = await world.customer(merchant)
+    bill, agreed, thing, card = (make(customer) for make in (invoice, subscription, todo, payment_method))
+    thing = thing.model_copy(update={"origin": "assigned", "deleted": True, "title": None})
+    gone = (TodoDeleted(state=thing), PaymentMethodRemoved(state=card.model_copy(update={"deleted": True})))
+    ends = {event for event in EVENTS.values() if event.__name__.endswith(("Deleted", "Removed", "Erased"))}
+    assert {type(event) for event in gone} == ends, "A noun can be deleted that is not deleted here."
+    for event in (InvoiceOpened(state=bill), SubscriptionAccepted(state=agreed), *gone):
+        await world.hear(event)
+    ids = {"customer": customer.id, "invoice": bill.id, "todo": thing.id, "subscription": agreed.id, "method": card.id}
+    first = NotAllowed("What the owner said at first.")
+    member = await world.sign_in(await world.member(merchant))
+    world.owners.answers = defaultdict(lambda: lambda _: first)
+    async with world.client(member, **{"Idempotency-Key": "once-more"}) as browser:
+        orders = [each for each in (*MEMBERS_OPERATIONS, *EVERYBODYS_OPERATIONS) if each[0] != "GET"]
+        document = (await browser.get("/api/v1/openapi.json")).json()
+        about = {
+            (method.upper(), re.sub(r"{payment_(method)_id}|{(\w+)_id}", r"{\1\2}", path.removeprefix("/api/v1")))
+            for path, operations in document["paths"].items()
+            for method in operations.keys() - {"get"}
+            if "{" in path
+        }
+        assert about == {(method, path) for method, path, _ in (*orders, *CONTACTS_OPERATIONS) if "{" in path}
+        for method, path, body in orders:
+            given = body and body | ({"customer_id": str(customer.id)} if "customer_id" in body else {})
+            answer = await browser.request(method, "/api/v1" + path.format(**ids), json=given)
+            assert problem(answer, 403)["detail"] == first.detail, f"{method} {path}"
 
 
 # --- the document ---------------------------------------------------------------------------------------------------

@@ -88,6 +88,10 @@ async def test_adding_leads_to_the_providers_page_and_back_to_one_that_waits_for
         answer = await browser.post(HERE, data=fields_of(empty, HERE))
         assert (answer.status_code, answer.headers["location"]) == (303, "https://checkout.test/cs_1")
         (order,) = orders(world, AddPaymentMethod)
+        world.h.clock.at += timedelta(seconds=2)
+        await browser.post(HERE, data=fields_of(empty, HERE))
+        assert orders(world, AddPaymentMethod)[1] == order, "Sent again it is another order, which is refused."
+        world.h.clock.at -= timedelta(seconds=2)
         assert order.return_path == f"{HERE}/saving?since={int(world.h.clock.now().timestamp())}"
         assert (await browser.get(order.return_path)).headers["location"] == HERE
         back = f"{order.return_path}&added=confirming"
@@ -134,7 +138,11 @@ async def test_a_method_is_updated_made_the_default_and_removed(
         assert (
             (await browser.post(f"{HERE}/{card.id}/remove", data=sent)).headers["location"].endswith("method-removed")
         )
-        assert [each.replacement_id for each in orders(world, RemovePaymentMethod)] == [other.id]
+        gone = card.model_copy(update={"deleted": True, "last4": None})
+        await world.hear(PaymentMethodRemoved(state=gone))
+        again = await browser.post(f"{HERE}/{card.id}/remove", data=sent)
+        assert (again.status_code, again.headers["location"]) == (303, f"{HERE}?done=method-removed")
+        assert [each.replacement_id for each in orders(world, RemovePaymentMethod)] == [other.id, other.id]
 
 
 async def test_a_refusal_is_said_on_the_page_and_what_was_typed_comes_back(
