@@ -25,6 +25,10 @@ Row = asyncpg.Record
 OUTBOX_CHANNEL = "outbox"
 
 
+class DatabaseAwayError(ConnectionError):
+    """There is no connection to be had: the server is away, full, unknown by that name, or refuses us."""
+
+
 @dataclass(frozen=True)
 class Cause:
     """Why something is being done: who, for which merchant, and as part of which chain of messages."""
@@ -184,30 +188,43 @@ class Database:
         assert self._pool is not None, "The database is used before it is opened."
         return self._pool
 
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Row]]:
+        """A connection of the pool, in turn. Raises DatabaseAwayError when there is none to be had."""
+        async with self._turns:
+            try:
+                connection = await self.pool.acquire()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as away:
+                raise DatabaseAwayError(f"No connection to the database: {away!r}") from away
+            try:
+                yield connection
+            finally:
+                await self.pool.release(connection)
+
     async def fetch(self, sql: str, *parameters: Any) -> list[Row]:
         """All rows of a query, outside any transaction."""
-        async with self._turns:
-            return await self.pool.fetch(sql, *parameters)
+        async with self._connection() as connection:
+            return await connection.fetch(sql, *parameters)
 
     async def fetchrow(self, sql: str, *parameters: Any) -> Row | None:
         """The first row of a query, or None."""
-        async with self._turns:
-            return await self.pool.fetchrow(sql, *parameters)
+        async with self._connection() as connection:
+            return await connection.fetchrow(sql, *parameters)
 
     async def fetchval(self, sql: str, *parameters: Any) -> Any:
         """The first column of the first row, or None."""
-        async with self._turns:
-            return await self.pool.fetchval(sql, *parameters)
+        async with self._connection() as connection:
+            return await connection.fetchval(sql, *parameters)
 
     async def execute(self, sql: str, *parameters: Any) -> str:
         """Run one statement in a transaction of its own."""
-        async with self._turns:
-            return await self.pool.execute(sql, *parameters)
+        async with self._connection() as connection:
+            return await connection.execute(sql, *parameters)
 
     @asynccontextmanager
     async def transaction(self, cause: Cause) -> AsyncIterator[Tx]:
         """Open a transaction. What it announces is in the outbox when it commits, and nowhere when it does not."""
-        async with self._turns, self.pool.acquire() as connection, connection.transaction():
+        async with self._connection() as connection, connection.transaction():
             tx = Tx(connection, self.service, cause, self.clock.now())
             yield tx
             await tx.flush()
@@ -259,13 +276,19 @@ class Database:
 
 
 def transient(error: BaseException) -> bool:
-    """Whether the same transaction may well succeed when it is tried again."""
+    """Whether it was the database's fault, so that the same transaction may well succeed when it is tried again.
+
+    A statement that ran into its time-out is not among them: it may be too slow each time, and whoever perseveres would
+    hold up its queue for ever. When the server hangs, the next try gets no connection, and that is.
+    """
     return isinstance(
         error,
         asyncpg.DeadlockDetectedError
         | asyncpg.SerializationError
         | asyncpg.PostgresConnectionError
         | asyncpg.InterfaceError
+        | asyncpg.InsufficientResourcesError  # its disk is full, say
+        | asyncpg.ReadOnlySQLTransactionError  # it has become a stand-by
         | asyncpg.CannotConnectNowError
         | asyncpg.AdminShutdownError
         | asyncpg.CrashShutdownError

@@ -1,9 +1,13 @@
-"""The pool: who gets a connection when there are fewer than are wanted."""
+"""The pool: who gets a connection when there are fewer than are wanted, and whose fault it is when there is none."""
 
 import asyncio
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
 
 from chassis.clock import Clock
-from chassis.database import Database
+from chassis.database import Database, DatabaseAwayError, transient
 from tests.integration.chassis.conftest import cause
 
 
@@ -27,3 +31,40 @@ async def test_who_waits_for_a_connection_gets_it_before_whoever_comes_later(dat
             await asyncio.sleep(0.05)
         await asyncio.gather(*tasks)
     assert served == ["first", "later", "later", "later"]
+
+
+async def test_a_database_that_takes_no_connection_is_away_whatever_it_says_and_is_asked_again(database: str) -> None:
+    """It says so with an error of its own (here 55000); a message that meets it would be dead after its last try."""
+    name = urlsplit(database).path.removeprefix("/")
+    other = await asyncpg.connect(urlsplit(database)._replace(path="/postgres").geturl())
+    async with Database(database, "todos", Clock()) as db:
+        assert await db.fetchval("SELECT 1") == 1
+        await other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+        await asyncio.sleep(0.1)
+        with pytest.raises(DatabaseAwayError, match="not currently accepting connections") as away:
+            async with db.transaction(cause()):
+                raise AssertionError
+        assert transient(away.value)
+        with pytest.raises(DatabaseAwayError):
+            await db.fetchval("SELECT 1")
+        await other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        assert await db.fetchval("SELECT 1") == 1
+    await other.close()
+
+
+async def test_a_statement_that_is_too_slow_is_its_messages_fault(database: str) -> None:
+    async with Database(database, "todos", Clock()) as db:
+        with pytest.raises(TimeoutError) as slow:
+            async with db.transaction(cause()) as tx:
+                await tx.connection.execute("SELECT pg_sleep(5)", timeout=0.1)
+        assert not transient(slow.value)
+        assert await db.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("code", ["53100", "53200", "25006"])
+async def test_a_full_disk_short_memory_and_a_stand_by_are_the_databases_fault(database: str, code: str) -> None:
+    async with Database(database, "todos", Clock()) as db:
+        with pytest.raises(asyncpg.PostgresError) as short:
+            await db.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$")
+        assert transient(short.value)
