@@ -27,6 +27,9 @@ class Balance:
     paid: int = 0
     processing: int = 0
     refunded: int = 0
+    """Given back, or on its way back; not what came on top of the total."""
+    disputed: int = 0
+    """What a cardholder's bank has taken back, or holds."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be: an invoice that owes us more than nothing was paid twice, or less than nothing."""
@@ -167,7 +170,8 @@ def why_not_given_up(balance: Balance) -> str | None:
 def _money_on_it(balance: Balance) -> str | None:
     if balance.processing:
         return "A payment of this invoice is being processed. Wait for its outcome."
-    if balance.paid > balance.refunded:
+    # A bank that took the money back has taken it off the invoice like a refund; nobody could give it back once more.
+    if balance.paid > balance.refunded + balance.disputed:
         return "Part of this invoice is already paid. Give that money back first."
     return None
 

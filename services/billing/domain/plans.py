@@ -15,7 +15,7 @@ MOST_INSTALMENTS = 36
 _YEARS_AHEAD = 10
 
 Rest = Literal["owe", "waive"]
-"""What becomes of the instalments of a cancelled plan: one last charge of their sum, or nothing."""
+"""What becomes of the instalments of a cancelled plan: their sum is due at once, or nothing is."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +133,22 @@ def _shifted(day: date | None, by: timedelta) -> date | None:
     return None if day is None else day + by
 
 
-def cut(instalments: Sequence[Instalment], cancelled_on: date, rest: Rest) -> tuple[Instalment, ...]:
-    """Open instalments after a cancellation: those due earlier stay, the others are one last sum that day, or gone."""
+def cut(instalments: Sequence[Instalment], cancelled_on: date, rest: Rest, most: int) -> tuple[Instalment, ...]:
+    """Open instalments after a cancellation: those due earlier stay, the others are due that day as one sum, or gone.
+
+    A sum above `most`, what a card can be charged, would be a debt that nobody can pay: it comes in several.
+    """
     kept = [each for each in instalments if each.due_on is not None and each.due_on < cancelled_on]
     later = instalments[len(kept) :]
     if not later or rest == "waive":
         return tuple(kept)
-    return (*kept, Instalment(later[0].number, cancelled_on, sum(each.amount for each in later)))
+    sums: list[Instalment] = []
+    for each in later:
+        if sums and sums[-1].amount + each.amount <= most:
+            sums[-1] = replace(sums[-1], amount=sums[-1].amount + each.amount)
+        else:
+            sums.append(replace(each, due_on=cancelled_on))
+    return (*kept, *sums)
 
 
 def _error(field: str, code: str, message: str, **values: JsonValue) -> FieldError:

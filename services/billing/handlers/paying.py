@@ -259,8 +259,8 @@ async def _with_token(work: Work, attempt: Attempt, settings: Settings) -> dict[
 
 def balance_of(invoice: Invoice) -> Balance:
     """The invoice's money, for the domain."""
-    money = (invoice.total, invoice.amount_paid, invoice.amount_processing, invoice.amount_refunded)
-    return Balance(invoice.status, invoice.currency, *money)
+    money = (invoice.total, invoice.amount_paid, invoice.amount_processing)
+    return Balance(invoice.status, invoice.currency, *money, invoice.amount_refunded, invoice.amount_disputed)
 
 
 async def _go_on(work: Work, attempt: Attempt, stripe: StripeGateway, settings: Settings) -> CheckoutStarted | None:

@@ -63,7 +63,7 @@ MOODS: dict[Mood, int] = {
     "authenticate": 8,
     "debit": 10,
     "answer lost": 6,
-    "decline lost": 8,
+    "decline lost": 16,
     "request lost": 4,
 }
 
@@ -98,7 +98,8 @@ def some_recurring(rng: Random, begun: date, currency: str, interval: Interval) 
 def some_plan(rng: Random, begun: date, currency: str, interval: Interval) -> Terms:
     step, least = currencies.smallest_step(currency), currencies.smallest_charge(currency)
     count = rng.randint(1, 8)
-    total = rng.randint(count * least // step, 9000) * step
+    most = count * currencies.largest_charge(currency) if rng.random() < 0.1 else 9000 * step
+    total = rng.randint(count * least // step, most // step) * step
     parts: list[Instalment] = list(equal_instalments(currency, total, count))
     custom = rng.random() < 0.4
     if custom:
@@ -265,11 +266,15 @@ class History(Ledger):
 
     def pause_and_leave(self) -> bool:
         """First a pause, then second thoughts."""
+        if self.waits_for_its_customer():
+            return False
         paused = self.change("pause", self.rng.choice(("now", "period_end")))
         return self.change("cancel", "period_end") or paused
 
     def change(self, wished: Action | None = None, wished_when: When | None = None) -> bool:
         """Somebody pauses, resumes, cancels or undoes: what the preview says is what then stands in the books."""
+        if self.waits_for_its_customer():
+            return False
         by = self.rng.choice(BY)
         action = wished or self.some_action(by)
         when = self.rng.choice(WHEN) if wished_when is None else wished_when
@@ -300,7 +305,13 @@ class History(Ledger):
         self.note_change(action, by, when, until, before)
         if self.terms.kind == "payment_plan":
             self.reached["plan: instalments moved"] += bool(shown.move)
+            owed = action == "cancel" and after.cancel_rest == "owe"
+            self.reached["plan: a rest in several sums"] += owed and len(shown.come) + len(shown.move) > 1
         return True
+
+    def waits_for_its_customer(self) -> bool:
+        """Most offers are let be until they are accepted: what is withdrawn before has hardly any history."""
+        return self.standing.status == "pending" and self.rng.random() < 0.85
 
     def some_action(self, by: By) -> Action:
         """Mostly one that is possible, since most things most people try are."""
@@ -462,7 +473,9 @@ class History(Ledger):
         if standing is not None and not self.close(invoice, standing):
             self.reached[f"{name} refused: being paid"] += 1
             return False
-        if (why_not_given_up if give_up else why_not_withdrawn)(invoice.balance):
+        gone = {"refunded": sum(sum(part.base + part.amount for part in note) for note in invoice.notes)}
+        gone["disputed"] = sum(each.disputed for each in invoice.attempts)
+        if (why_not_given_up if give_up else why_not_withdrawn)(replace(invoice.balance, **gone)):
             self.reached[f"{name} refused"] += 1
             return False
         invoice.balance = replace(invoice.balance, status="uncollectible" if give_up else "void")

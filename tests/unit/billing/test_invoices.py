@@ -131,6 +131,13 @@ def test_only_open_and_uncollectible_invoices_may_be_voided() -> None:
 def test_an_invoice_with_money_on_it_may_not_be_voided() -> None:
     assert why_not_withdrawn(Balance("open", "EUR", 100, paid=1)) is not None
     assert why_not_withdrawn(Balance("open", "EUR", 100, processing=1)) is not None
+    assert why_not_withdrawn(Balance("open", "EUR", 100, paid=40, refunded=39)) is not None
+
+
+def test_an_invoice_is_voided_once_all_that_was_paid_went_back_by_a_refund_or_a_dispute() -> None:
+    assert why_not_withdrawn(Balance("open", "EUR", 100, paid=40, refunded=40)) is None
+    assert why_not_withdrawn(Balance("open", "EUR", 100, paid=40, disputed=40)) is None
+    assert why_not_withdrawn(Balance("open", "EUR", 100, paid=40, refunded=10, disputed=30)) is None
 
 
 def test_only_an_open_invoice_may_be_given_up_and_not_while_money_is_on_its_way() -> None:

@@ -20,6 +20,7 @@ from services.billing.domain.plans import (
 )
 
 TODAY = date(2027, 3, 2)
+MOST = 999_999_99
 MONTHLY = Interval("month")
 
 
@@ -154,9 +155,16 @@ def test_a_pause_without_an_end_takes_the_days_away_and_nothing_else() -> None:
 
 def test_the_rest_of_a_cancelled_plan_is_one_sum_or_nothing_and_what_was_due_before_stays() -> None:
     parts = custom(("2027-03-10", 100), ("2027-04-10", 200), ("2027-05-10", 300))
-    assert cut(parts, date(2027, 4, 1), "owe") == (parts[0], Instalment(2, date(2027, 4, 1), 500))
-    assert cut(parts, date(2027, 4, 1), "waive") == (parts[0],)
-    assert cut(parts, date(2027, 6, 1), "owe") == parts
+    assert cut(parts, date(2027, 4, 1), "owe", MOST) == (parts[0], Instalment(2, date(2027, 4, 1), 500))
+    assert cut(parts, date(2027, 4, 1), "waive", MOST) == (parts[0],)
+    assert cut(parts, date(2027, 6, 1), "owe", MOST) == parts
+
+
+def test_a_rest_that_no_card_could_be_charged_comes_in_sums_that_one_can() -> None:
+    parts = custom(("2027-03-10", 700), ("2027-04-10", 300), ("2027-05-10", 1), ("2027-06-10", 1000))
+    day = date(2027, 3, 1)
+    sums = (Instalment(1, day, 1000), Instalment(3, day, 1), Instalment(4, day, 1000))
+    assert cut(parts, day, "owe", 1000) == sums
 
 
 @given(

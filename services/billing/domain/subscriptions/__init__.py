@@ -17,8 +17,8 @@
 - Cancelled *now*, the current period ends today and nothing is given back by itself: the merchant may refund it.
 - The *period end* of a subscription is the end of what is charged until today (a charge due today included), in a trial
   its end, and today when a pause has outlasted it; that of a plan is the day of its next instalment.
-- A plan cancelled with *owe* has one last charge, the sum of what is open, due on the day of the cancellation; with
-  *waive* nothing. *ask* leaves the choice to the merchant: a customer cannot cancel such a plan alone.
+- A plan cancelled with *owe* has one last charge, the sum of what is open, due on the day of the cancellation (several
+  where that is more than a card can be charged); with *waive* nothing. *ask* leaves the choice to the merchant: a customer cannot cancel such a plan alone.
 - A scheduled cancellation beats a scheduled pause of the same day; both are kept, so that undoing it is as if it had never been.
 """
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from services.billing.domain import plans
+from services.billing.domain.currencies import largest_charge
 from services.billing.domain.periods import Interval, first_from, nth, period
 from services.billing.domain.plans import Instalment
 from services.billing.domain.subscriptions.terms import Charge, Gap, Standing, Terms
@@ -73,7 +74,7 @@ def projected(terms: Terms, standing: Standing) -> tuple[Instalment, ...]:
         open_ones = plans.moved(open_ones, gap.from_on, gap.until, standing.anchor_on, terms.interval)
     if standing.cancel_on:
         assert standing.cancel_rest is not None, "A plan is cancelled with a choice."
-        open_ones = plans.cut(open_ones, standing.cancel_on, standing.cancel_rest)
+        open_ones = plans.cut(open_ones, standing.cancel_on, standing.cancel_rest, largest_charge(terms.currency))
     return (*made, *open_ones)
 
 
