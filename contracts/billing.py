@@ -667,7 +667,7 @@ class InvoicePaymentStarted(Event[Invoice]):
 
 @event("billing.invoice.payment_ended.v1")
 class InvoicePaymentEnded(Event[Invoice]):
-    """The open checkout ended without money: it expired or failed."""
+    """The open checkout ended without money: it expired or failed. Or an automatic charge never reached the bank."""
 
 
 @event("billing.invoice.payment_declined.v1")
@@ -1228,7 +1228,8 @@ class CancelSubscription(Command[Subscription]):
     """Cancel it now or at the end of what is charged. Invoices that are open stay open.
 
     `rest` says what becomes of a plan's remaining instalments, where its `plan_on_cancel` is *ask*: *owe* is one last charge
-    of their sum, or several where no card can be charged that. A pending one is cancelled by members alone, its first invoice is voided.
+    of their sum, or several where no card can be charged that. A pending one is cancelled by members alone, its first
+    invoice is voided.
     Refusals: SubscriptionNotChangeable, ChangeNotPermitted, InvalidInput (`rest`), Conflict, NotAllowed, NotFound.
     """
 

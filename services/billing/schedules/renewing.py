@@ -11,19 +11,23 @@ from datetime import datetime, timedelta
 
 from chassis.database import Tx
 from chassis.service import Runtime
-from contracts.billing import Decline, Invoice, SubscriptionRenewed
+from contracts.billing import Invoice, SubscriptionRenewed
 from contracts.identity import Merchant
 from contracts.message import PaymentMethodId
 from services.billing.domain.periods import local_day
 from services.billing.domain.subscriptions import Charge, charged, due
 from services.billing.schedules.beginning import begin_charge
-from services.billing.store import agreements, charging, collecting, copies, subscriptions
+from services.billing.store import agreements, charging, collecting, copies, stripe_customers, subscriptions
+from services.billing.store.accounts import account_of
 from services.billing.store.subscriptions import Kept
 
 log = logging.getLogger("portal.billing.renewing")
 
 _BETWEEN = timedelta(hours=1)
 _AFTER_TROUBLE = timedelta(minutes=10)
+_MIRRORED_WITHIN = timedelta(minutes=20)
+"""A card that was given is in our books by then: `billing.look_at_methods` runs every five minutes."""
+_UNTIL_MIRRORED = timedelta(seconds=30)
 
 
 @dataclass
@@ -70,10 +74,26 @@ async def _renew(tx: Tx, kept: Kept, secret_key: str) -> None:
     assert merchant is not None, "Nothing was agreed before its merchant was known, and none is deleted."
     kept = await agreements.let_turn(tx, kept, merchant.time_zone)
     charge = due(agreements.terms_of(kept.state), kept.standing, local_day(tx.now, merchant.time_zone))
-    if charge is not None:
+    if charge is not None and await _is_card_on_its_way(tx, kept):
+        await agreements.look_again(tx, kept, merchant.time_zone, tx.now + _UNTIL_MIRRORED)
+    elif charge is not None:
         await _charge(tx, kept, charge, merchant, secret_key)
     else:
         await agreements.look_again(tx, kept, merchant.time_zone, tx.now + _BETWEEN)
+
+
+async def _is_card_on_its_way(tx: Tx, kept: Kept) -> bool:
+    """Whether it was accepted a moment ago by giving a card that our books do not show yet: then they are to look."""
+    state = kept.state
+    if kept.standing.made or state.first_invoice_id is not None or state.accepted_at is None:
+        return False
+    if tx.now - state.accepted_at > _MIRRORED_WITHIN:
+        return False
+    if await collecting.chargeable(tx, state.merchant_id, state.customer_id, state.payment_method_id) is not None:
+        return False
+    account = await account_of(tx, state.merchant_id)
+    await stripe_customers.ask_for_look(tx, state.merchant_id, state.customer_id, account)
+    return True
 
 
 async def _charge(tx: Tx, kept: Kept, charge: Charge, merchant: Merchant, secret_key: str) -> None:
@@ -97,5 +117,4 @@ async def _collect(tx: Tx, invoice: Invoice, named: PaymentMethodId | None) -> N
     if by is not None:
         await begin_charge(tx, invoice, by)
     else:
-        message = "There is no payment method that could be charged."
-        await collecting.charge_failed(tx, invoice, None, Decline(code="no_payment_method", message=message, at=tx.now))
+        await collecting.charge_failed(tx, invoice, None, collecting.no_method(tx.now))

@@ -12,7 +12,7 @@ from services.billing.domain.invoices import Balance
 from services.billing.domain.settlement import UNENDED
 from services.billing.schedules.beginning import begin_charge
 from services.billing.store import books, collecting, debts, payments, subscriptions
-from services.billing.store.collecting import AUTHENTICATE, Chargeable
+from services.billing.store.collecting import AUTHENTICATE, NEVER_CHARGED, Chargeable
 
 log = logging.getLogger("portal.billing.retrying")
 
@@ -74,9 +74,8 @@ async def _in_vain(tx: Tx, invoice: Invoice, by: Chargeable | None) -> Decline |
     """Why a charge would be in vain: no method, or the same one that was declined for good or wants to be confirmed."""
     last = await payments.last_charge(tx, InvoiceId(invoice.id))
     if by is None:
-        message = "There is no payment method that could be charged."
         known = last.decline if last else None
-        return known or Decline(code="no_payment_method", message=message, at=tx.now)
+        return collecting.no_method(tx.now) if known is None or known.code == NEVER_CHARGED else known
     if last is None or last.decline is None or last.payment_method_id != by.method_id:
         return None
     return last.decline if hard(last.decline.code) or last.decline.code == AUTHENTICATE else None

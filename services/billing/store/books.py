@@ -137,6 +137,14 @@ async def charge_failed(
     return await tell_invoice(tx, InvoiceChargeFailed, invoice, collection=collection, last_decline=decline)
 
 
+async def charge_not_made(
+    tx: Tx, invoice: Invoice, attempt: Attempt, decline: Decline, collection: Collection
+) -> Invoice:
+    """An automatic charge never reached the bank: its attempt has ended, and no card was refused."""
+    await _tell_payment(tx, PaymentFailed, attempt, status="failed", decline=decline)
+    return await tell_invoice(tx, InvoicePaymentEnded, _released(invoice, attempt), collection=collection)
+
+
 async def payment_succeeded(
     tx: Tx, invoice: Invoice, attempt: Attempt, outcome: Settled | PartPaid | AlreadyPaid
 ) -> Invoice:

@@ -21,6 +21,11 @@ RETRIES = agreements.CHANNEL
 AUTHENTICATE = "authentication_required"
 """Stripe's word for a bank that wants the customer to confirm."""
 
+NEVER_CHARGED = "never_charged"
+"""What stands on an attempt that never reached the bank."""
+NO_METHOD = "no_payment_method"
+"""What stands on a charge that was not even tried, since there is nothing to charge."""
+
 
 @dataclass(frozen=True)
 class Chargeable:
@@ -53,6 +58,11 @@ async def chargeable(
     return Chargeable(row["id"], row["stripe_id"], row["customer"], row["account"] or None)
 
 
+def no_method(now: datetime) -> Decline:
+    """There is nothing to charge."""
+    return Decline(code=NO_METHOD, message="There is no payment method that could be charged.", at=now)
+
+
 async def charge_failed(tx: Tx, invoice: Invoice, attempt: Attempt | None, decline: Decline) -> Invoice:
     """A charge failed, or was in vain (no `attempt`): plan the next try; after the last one the subscription's end.
 
@@ -82,8 +92,10 @@ async def never_charged(tx: Tx, invoice: Invoice, attempt: Attempt) -> None:
     """An attempt never reached Stripe. While something is owed, another one follows soon."""
     before = invoice.collection or Collection()
     at = tx.now if invoice.status == "open" else None
-    decline = Decline(code="never_charged", message="The charge did not reach the bank.", at=tx.now)
-    await books.charge_failed(tx, invoice, attempt, decline, before.model_copy(update={"next_try_at": at}))
+    decline = Decline(code=NEVER_CHARGED, message="The charge did not reach the bank.", at=tx.now)
+    # Not a failed charge: nobody's card was refused, and the customer is told of none.
+    await books.charge_not_made(tx, invoice, attempt, decline, before.model_copy(update={"next_try_at": at}))
+    tx.notify(RETRIES)
 
 
 async def _give_up(tx: Tx, invoice: Invoice, zone: str) -> None:

@@ -473,9 +473,9 @@ class History(Ledger):
         if standing is not None and not self.close(invoice, standing):
             self.reached[f"{name} refused: being paid"] += 1
             return False
-        gone = {"refunded": sum(sum(part.base + part.amount for part in note) for note in invoice.notes)}
-        gone["disputed"] = sum(each.disputed for each in invoice.attempts)
-        if (why_not_given_up if give_up else why_not_withdrawn)(replace(invoice.balance, **gone)):
+        refunded = sum(part.base + part.amount for note in invoice.notes for part in note)
+        balance = replace(invoice.balance, refunded=refunded, disputed=sum(each.disputed for each in invoice.attempts))
+        if (why_not_given_up if give_up else why_not_withdrawn)(balance):
             self.reached[f"{name} refused"] += 1
             return False
         invoice.balance = replace(invoice.balance, status="uncollectible" if give_up else "void")

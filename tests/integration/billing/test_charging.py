@@ -1,0 +1,113 @@
+"""What may not go wrong when nobody is there: what is charged, what is not, and what is said of it, over both Stripes."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from contracts.billing import (
+    AcceptSubscription,
+    CancelSubscription,
+    NewInstalment,
+    NewLine,
+    RefundInvoice,
+    SetupStarted,
+    StartInvoicePayment,
+    Subscription,
+    VoidInvoice,
+)
+from contracts.message import Conflict, InvoiceId, SubscriptionId
+from services.billing.schedules import reconcile
+from services.billing.stripe_gateway import StripeUnknownError
+from tests.integration.billing.collecting import Calendar, monthly, plan_of_three
+from tests.integration.billing.shop import Shop, fake
+
+JANUARY_31 = datetime(2027, 1, 31, 12, tzinfo=UTC)
+MOST = 999_999_99
+
+
+def calendar(shop: Shop, at: datetime = JANUARY_31) -> Calendar:
+    shop.clock.at = at
+    return Calendar(shop)
+
+
+async def test_a_rest_above_what_a_card_can_take_is_owed_in_sums_that_can_be_paid(shop: Shop) -> None:
+    time = calendar(shop)
+    parts = (NewInstalment(amount=1000), *(NewInstalment(due_on=date(2027, 3, day), amount=MOST) for day in (1, 2)))
+    lines = (NewLine(description="A house", unit_amount=1000 + 2 * MOST),)
+    made = await time.accepted(
+        plan_of_three(shop, lines=lines, instalments=parts, instalment_count=None, interval=None)
+    )
+    await shop.order(CancelSubscription(subscription_id=SubscriptionId(made.id), rest="owe"))
+    for _ in range(3):
+        await time.runs()
+        shop.later(hours=1)
+    assert [(each.total, each.status) for each in await time.invoices()] == [
+        (1000, "paid"),
+        (MOST, "paid"),
+        (MOST, "paid"),
+    ]
+    assert await time.taken() == 1000 + 2 * MOST
+
+
+async def _given_before_it_is_mirrored(time: Calendar) -> tuple[Subscription, SetupStarted]:
+    """The customer gave a card on the day of the start, no webhook came, and they pressed Accept once more."""
+    shop = time.shop
+    made: Subscription = await shop.order(monthly(shop, starts_on=date(2027, 2, 1)))
+    order = AcceptSubscription(subscription_id=SubscriptionId(made.id), return_path="/portal")
+    payer = time.purse.payer()
+    started: SetupStarted = await shop.order(order, payer)
+    shop.clock.at = datetime(2027, 2, 1, 9, tzinfo=UTC)
+    await shop.till.loses_webhooks()
+    await time.purse.gives(await time.purse.session_of(started))
+    return made, await shop.order(order, payer)
+
+
+async def test_a_card_given_but_not_mirrored_yet_is_waited_for_and_then_charged(shop: Shop) -> None:
+    time = calendar(shop)
+    made, _ = await _given_before_it_is_mirrored(time)
+    await shop.news()
+    await time.runs()
+    assert await time.invoices() == []
+    assert "invoice.charge_failed" not in await shop.news()
+    await time.purse.is_looked_at()
+    shop.later(minutes=1)
+    await time.runs()
+    (invoice,) = await time.invoices()
+    assert (invoice.status, invoice.receipts[0].last4) == ("paid", "4242")
+    assert (await time.now(made)).current_period is not None
+
+
+async def test_a_charge_that_never_reached_the_bank_is_nobodys_failure_and_is_made_after_all(fake_shop: Shop) -> None:
+    time = calendar(fake_shop)
+    await time.accepted(monthly(fake_shop))
+    fake(fake_shop).fails["charge"] = [StripeUnknownError("cut off before it was sent")]
+    await fake_shop.news()
+    await time.comes(date(2027, 2, 28))
+    assert await fake_shop.payments_of(await time.last()) == [(1, "unknown")]
+    fake_shop.later(minutes=15)
+    await reconcile(fake_shop.h.runtime, stripe=fake_shop.stripe)
+    heard = await fake_shop.news()
+    assert "invoice.charge_failed" not in heard
+    assert {"payment.failed", "invoice.payment_ended"} <= set(heard)
+    invoice = await time.last()
+    assert invoice.collection is not None
+    assert (invoice.collection.failures, invoice.last_decline) == (0, None)
+    await time.runs()
+    assert (await time.last()).status == "paid"
+    assert await fake_shop.payments_of(invoice) == [(1, "failed"), (2, "succeeded")]
+    assert await time.taken() == await time.booked() == 2500
+
+
+async def test_a_part_payment_that_was_given_back_whole_no_longer_keeps_the_invoice(shop: Shop) -> None:
+    invoice = await shop.link(allow_partial=True)
+    invoice_id = InvoiceId(invoice.id)
+    press = StartInvoicePayment(invoice_id=invoice_id, return_path="/portal/payments", amount=500)
+    await shop.customer_pays(await shop.order(press, shop.contact()))
+    assert ((await shop.invoice(invoice)).status, (await shop.invoice(invoice)).amount_paid) == ("open", 500)
+    await shop.order(RefundInvoice(invoice_id=invoice_id, amount=200))
+    with pytest.raises(Conflict, match="Give that money back first"):
+        await shop.order(VoidInvoice(invoice_id=invoice_id))
+    assert (await shop.invoice(invoice)).status == "open"
+    await shop.order(RefundInvoice(invoice_id=invoice_id))
+    withdrawn = await shop.order(VoidInvoice(invoice_id=invoice_id))
+    assert (withdrawn.status, withdrawn.amount_paid, withdrawn.amount_refunded) == ("void", 500, 500)
