@@ -19,7 +19,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from contracts.billing import ChangeWish, LineItem, PlannedCharge
+from contracts.billing import ChangeWish, Interval, LineItem, PlannedCharge
 from contracts.identity import Merchant
 from services.notifications import emails
 from services.notifications.emails import Brand, Picture, Reader, UnusableAddress, Words, contrast, header_text, mailbox
@@ -419,14 +419,43 @@ def test_the_merchant_is_told_of_a_refund_that_failed_and_why() -> None:
     assert words.subject == "Refund of €50.00 failed (INV-102)"
     for text in (" ".join(words.text.split()), Page(words.html).text):
         assert "It is yours again." in text
-        assert "The payment provider says: expired_or_canceled_card" in text
+        assert "The payment provider says: The card has expired or was cancelled." in text
+    unheard_of = FAILED.model_copy(update={"failure": "Ask your bank."})
+    assert "The payment provider says: Ask your bank." in render("refund_failed", refund=unheard_of).text
 
 
 def test_the_merchant_is_told_of_a_dispute_and_until_when_to_answer() -> None:
     words = render("dispute_opened")
     assert words.subject == "A payment of €107.10 is disputed (INV-102)"
     for text in (" ".join(words.text.split()), Page(words.html).text):
-        assert re.search("Disputed:? €107.10 Answer by:? November 22, 2026 Invoice number:? INV-102", text)
+        assert re.search(
+            "Disputed:? €107.10 Reason:? goods or service not received "
+            "Answer by:? November 22, 2026 Invoice number:? INV-102",
+            text,
+        )
+
+
+@pytest.mark.parametrize(
+    ("locale", "unit", "count", "written"),
+    [
+        ("en", "month", 1, "Hosting: €12.00 every month"),
+        ("de", "month", 3, "Hosting: 12,00 € alle 3 Monate"),
+        ("de", "year", 1, "Hosting: 12,00 € jedes Jahr"),
+        ("en", "week", 2, "Hosting: €12.00 every 2 weeks"),
+        ("en", "day", 1, "Hosting: €12.00 every day"),
+    ],
+)
+def test_an_offer_says_how_often_it_is_charged(locale: str, unit: str, count: int, written: str) -> None:
+    offered = builders.subscription(CUSTOMER, title="Hosting", interval=Interval(unit=unit, count=count))
+    assert written in render("subscription_link", locale, subscription=offered).text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_who_lost_a_subscription_because_nothing_could_be_collected_is_told_so_and_what_is_owed() -> None:
+    kept = render("subscription_cancelled")
+    lost = render("subscription_cancelled", subscription=AGREED.model_copy(update={"cancelled_by": "collection"}))
+    for before, after in ((kept.text, lost.text), (Page(kept.html).text, Page(lost.html).text)):
+        assert "You still owe that invoice" not in before
+        assert "You still owe that invoice: you find it in the portal." in " ".join(after.split())
 
 
 def test_every_kind_of_mail_has_its_template_and_every_template_its_kind() -> None:
