@@ -184,6 +184,8 @@ class Collection(Shape):
     """The customer's bank wants them to confirm the charge themselves, through the payment link."""
     exhausted: bool = False
     """The last retry has failed."""
+    attempted: bool = True
+    """False: the last charge was not even tried, since there was nothing to charge, or it would have been in vain."""
 
 
 @noun("billing.invoice", public=True, followed_by=("notifications", "todos", "gateway"))
@@ -1510,14 +1512,18 @@ class BillingMailFacts(Question[MailFacts]):
 
     *payment_link*, while it is open: the path of its public page; `facts` is the invoice. *receipt*, which stays true:
     the same path, where the receipt can be got without an account; null when the link is dead. *card_expiring*, while the
-    payment method of this id is there and about to expire: `facts` is the method. *subscription_link*, while the
-    subscription waits to be accepted: the path of its public page. The other kinds, while it stands as they say; `facts`
-    is the subscription.
+    payment method of this id is there and about to expire: `facts` is the method. *payment_failed* and *confirm_payment*,
+    while the invoice is open: the path of its public page, null when the link is dead; `facts` is the invoice.
+    *subscription_link*, while the subscription waits to be accepted: the path of its public page. The other kinds, while it
+    stands as they say; `facts` is the subscription, and for *renewal_ahead* `has_method`, whether there is a payment
+    method that can be charged.
     """
 
     kind: Literal[
         "payment_link",
         "receipt",
+        "payment_failed",
+        "confirm_payment",
         "card_expiring",
         "subscription_link",
         "subscription_paused",

@@ -35,7 +35,7 @@ from babel.numbers import format_decimal, parse_pattern
 
 from chassis.database import Database
 from contracts.billing import Payment, PaymentMethod
-from contracts.identity import Logo, Merchant
+from contracts.identity import Customer, Logo, Merchant
 from contracts.message import MailFacts, Question, minor_digits
 
 _HERE = Path(__file__).parent
@@ -174,7 +174,8 @@ class Kind:
     """What one mail needs beside its template `emails/<name>.jinja`.
 
     `ask` is the question whether it is still true, put to its owner just before it is sent; none when it reports what
-    has happened. `values` gives the template its values from the event, the answer and the portal's public address.
+    has happened. `values` gives the template its values from the event, the answer and the portal's public address; a
+    customer who has no access to the portal is shown no address in it (see `for_customer`).
     """
 
     about: Literal["invitation", "invoice", "payment", "refund", "dispute", "payment_method", "subscription"]
@@ -182,6 +183,19 @@ class Kind:
     values: Callable[[Content, MailFacts, str], dict[str, object]]
     to: Literal["customer", "merchant"] = "customer"
     """Whose language it is written in."""
+
+
+def has_portal(customer: Customer | None) -> bool:
+    """Whether the portal opens for this customer's people: for all others an address in it is a dead end."""
+    return customer is not None and customer.portal_access == "active" and not customer.archived
+
+
+def for_customer(values: Mapping[str, object], customer: Customer | None, portal: str) -> dict[str, object]:
+    """A customer's mail has `has_portal`, and a `url` only where it opens: else it is None, and the mail says whom to ask."""
+    opens = has_portal(customer)
+    url = values["url"]
+    shut = not opens and str(url).startswith(f"{portal}/portal/")
+    return {**values, "has_portal": opens, "url": None if shut else url}
 
 
 def render(

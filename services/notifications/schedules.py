@@ -28,7 +28,7 @@ from chassis.listeners import persevere
 from chassis.service import Runtime
 from chassis.telemetry import correlation
 from contracts.billing import BillingDefaults, Subscription
-from contracts.identity import Merchant
+from contracts.identity import Customer, Merchant
 from contracts.message import Event, MailFacts, MerchantId, NotFound, Problem, system
 from contracts.notifications import Mail, MailAccepted, MailDropped, MailFailed, MailInDoubt
 from services.notifications import emails, store
@@ -191,9 +191,13 @@ async def _write(
     facts = await _facts(runtime, claimed, kind)
     if isinstance(facts, Untrue | Unanswered):
         return facts
-    values = kind.values(claimed.event, facts, settings.public_url.rstrip("/"))
+    portal = settings.public_url.rstrip("/")
+    values = kind.values(claimed.event, facts, portal)
+    customer = mail.customer_id and await store.known_customer(runtime.db, mail.merchant_id, mail.customer_id)
+    if kind.to == "customer":
+        values = emails.for_customer(values, customer or None, portal)
     logo = emails.Picture.of(await store.known_logo(runtime.db, mail.merchant_id))
-    words = emails.render(mail.template, await _reader(runtime, mail, merchant, kind), merchant, logo, values)
+    words = emails.render(mail.template, _reader(customer or None, merchant, kind), merchant, logo, values)
     return emails.message(
         words,
         sender=settings.mail_from,
@@ -223,10 +227,9 @@ async def _facts(runtime: Runtime, claimed: Claimed, kind: emails.Kind) -> MailF
     return reply.result
 
 
-async def _reader(runtime: Runtime, mail: Mail, merchant: Merchant, kind: emails.Kind) -> emails.Reader:
+def _reader(customer: Customer | None, merchant: Merchant, kind: emails.Kind) -> emails.Reader:
     """The customer's language and time zone; the merchant's for its own mails, and while the customer is not known."""
     if kind.to == "merchant":
         return emails.Reader.of(merchant.locale, merchant.time_zone)
-    customer = mail.customer_id and await store.known_customer(runtime.db, mail.merchant_id, mail.customer_id)
     known = customer or merchant
     return emails.Reader.of(known.locale, known.time_zone)

@@ -1,13 +1,11 @@
 """Accepting a subscription that asks for no money yet, with a trial or a start in the future: a method is given for it."""
 
 import hmac
-from datetime import datetime
 from functools import partial
 
 from chassis.requests import Commands, Questions, Work, steps
 from contracts.billing import (
     AcceptSubscription,
-    PayLinkNotUsable,
     SetupStarted,
     SubscriptionLinkUrl,
     SubscriptionNotChangeable,
@@ -15,6 +13,7 @@ from contracts.billing import (
 from contracts.message import CustomerId, MailFacts, NotAllowed, NotFound, SubscriptionId
 from services.billing.domain import subscriptions as domain
 from services.billing.domain.periods import local_day
+from services.billing.handlers.access import require_living_link
 from services.billing.handlers.setups import Purpose, hosted_setup
 from services.billing.handlers.subscribing import subscription_token
 from services.billing.handlers.subscriptions import require_changer, require_sight, zone_of
@@ -55,18 +54,8 @@ def _require_customer(work: Work, found: Kept | None, token_sha256: str | None) 
         raise NotFound
     if not hmac.compare_digest(found.state.link.token_sha256, token_sha256 or ""):
         raise NotFound
-    _require_living_link(found, work.db.clock.now())
+    require_living_link(found.state.link, work.db.clock.now())
     return found
-
-
-def _require_living_link(kept: Kept, now: datetime) -> None:
-    link = kept.state.link
-    if link is None:
-        raise PayLinkNotUsable("It has a link while it waits to be accepted without a payment.", why="unknown")
-    if link.revoked:
-        raise PayLinkNotUsable("This link was withdrawn.", why="revoked")
-    if link.expires_at is not None and link.expires_at <= now:
-        raise PayLinkNotUsable("This link has expired.", why="expired")
 
 
 async def subscription_link(work: Work, question: SubscriptionLinkUrl, *, secret_key: str) -> MailFacts:
@@ -78,7 +67,7 @@ async def subscription_link(work: Work, question: SubscriptionLinkUrl, *, secret
     kept = require_sight(found, actor)
     if actor.kind not in ("member", "api_key"):
         raise NotAllowed("Only the merchant can copy the link.")
-    _require_living_link(kept, work.db.clock.now())
+    require_living_link(kept.state.link, work.db.clock.now())
     return MailFacts(still_true=kept.standing.status == "pending", path=link_path(kept, secret_key))
 
 

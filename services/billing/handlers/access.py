@@ -4,9 +4,10 @@ import hmac
 from datetime import datetime
 
 from chassis.database import Database, Tx
-from contracts.billing import Invoice, PayLinkNotUsable
+from contracts.billing import Invoice, PayLink, PayLinkNotUsable
 from contracts.message import Actor, InvoiceId, NotAllowed, NotFound
 from services.billing.store import invoices
+from services.billing.store.links import Dead, why_dead
 
 _MERCHANT_SIDE = ("member", "api_key")
 
@@ -60,30 +61,22 @@ def require_sight(invoice: Invoice, actor: Actor, token_sha256: str | None, now:
             link = invoice.link
             visible = link is not None and hmac.compare_digest(link.token_sha256, token_sha256 or "")
             if visible:
-                require_living_link(invoice, now)
+                require_living_link(link, now)
         case _:
             visible = False
     if not visible:
         raise NotFound
 
 
-def require_living_link(invoice: Invoice, now: datetime) -> None:
-    """Raises PayLinkNotUsable, saying why, unless the invoice's public URL shows it."""
-    link = invoice.link
-    if link is None:
-        raise PayLinkNotUsable("An invoice has a link once it is open.", why="unknown")
-    if link.replaced_by is not None:
-        raise PayLinkNotUsable("This payment link was replaced by another one.", why="replaced")
-    if link.revoked:
-        raise PayLinkNotUsable("This payment link was withdrawn.", why="revoked")
-    if link.expires_at is not None and link.expires_at <= now:
-        raise PayLinkNotUsable("This payment link has expired.", why="expired")
+_DEAD: dict[Dead, str] = {
+    "unknown": "It has a link once it is open.",
+    "replaced": "This payment link was replaced by another one.",
+    "revoked": "This payment link was withdrawn.",
+    "expired": "This payment link has expired.",
+}
 
 
-def is_alive(invoice: Invoice, now: datetime) -> bool:
-    """Whether the invoice's public URL shows it."""
-    try:
-        require_living_link(invoice, now)
-    except PayLinkNotUsable:
-        return False
-    return True
+def require_living_link(link: PayLink | None, now: datetime) -> None:
+    """Raises PayLinkNotUsable, saying why, unless this public URL shows what it is for."""
+    if why := why_dead(link, now):
+        raise PayLinkNotUsable(_DEAD[why], why=why)

@@ -8,7 +8,7 @@ from functools import partial
 from chassis.database import Tx
 from chassis.ids import new_id
 from chassis.requests import Commands
-from chassis.tokens import derive, digest
+from chassis.tokens import digest
 from contracts.billing import (
     BillingDefaults,
     CreatePaymentLink,
@@ -40,6 +40,7 @@ from services.billing.domain.lines import Line, Totals, totals
 from services.billing.domain.periods import local_day
 from services.billing.handlers.access import lock_of_member, require_role
 from services.billing.store import books, copies, defaults, invoices
+from services.billing.store.links import pay_link_token
 
 SELLERS = ("admin", "manager", "sales")
 """The roles that may bill."""
@@ -145,11 +146,6 @@ async def _opened(
     link = PayLink(token_sha256=digest(token), expires_at=link_ends)
     opened = await books.invoice_opened(tx, invoice, seller, buyer, link)
     return await books.tell_invoice(tx, LinkEmailRequested, opened) if send_email else opened
-
-
-def pay_link_token(secret_key: str, invoice_id: InvoiceId, generation: int) -> str:
-    """The secret in an invoice's public URL."""
-    return derive(secret_key, "pay_link", invoice_id, generation)
 
 
 async def billable_customer(tx: Tx, customer_id: CustomerId) -> Customer:

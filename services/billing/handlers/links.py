@@ -1,12 +1,11 @@
 """The payment link apart from its invoice: withdrawn, made anew, asked for when it has expired."""
 
 import hmac
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from chassis.database import Tx
 from chassis.requests import Commands
-from chassis.tokens import digest
 from contracts.billing import (
     FreshLink,
     Invoice,
@@ -20,19 +19,17 @@ from contracts.billing import (
     SendPaymentLink,
 )
 from contracts.message import Conflict, InvoiceId, NotFound
-from services.billing.handlers.access import is_alive, lock_of_member, require_role
+from services.billing.handlers.access import lock_of_member, require_role
 from services.billing.handlers.invoices import (
     SELLERS,
     billable_customer,
-    pay_link_token,
     require_address,
     require_future,
     require_open,
 )
-from services.billing.store import books, defaults, invoices, payments
+from services.billing.store import books, invoices, links, payments
 
 _NOT_AGAIN_WITHIN = timedelta(hours=1)
-_EARLIER_KEPT = 20
 
 
 async def send_payment_link(tx: Tx, command: SendPaymentLink, *, secret_key: str) -> Invoice:
@@ -41,8 +38,8 @@ async def send_payment_link(tx: Tx, command: SendPaymentLink, *, secret_key: str
     invoice = await lock_of_member(tx, command.invoice_id)
     require_open(invoice)
     require_address(await billable_customer(tx, invoice.customer_id), draft=False)
-    if not is_alive(invoice, tx.now):
-        invoice = await _renewed(tx, invoice, secret_key, await _usual_end(tx))
+    if links.why_dead(invoice.link, tx.now):
+        invoice = await links.renew(tx, invoice, secret_key, await links.usual_end(tx, tx.merchant))
     return await books.tell_invoice(tx, LinkEmailRequested, invoice)
 
 
@@ -67,9 +64,9 @@ async def renew_payment_link(tx: Tx, command: RenewPaymentLink, *, secret_key: s
     if command.send_email:
         require_address(await billable_customer(tx, invoice.customer_id), draft=False)
     given = "link_expires_at" in command.model_fields_set
-    ends = require_future(command.link_expires_at, tx.now) if given else await _usual_end(tx)
+    ends = require_future(command.link_expires_at, tx.now) if given else await links.usual_end(tx, tx.merchant)
     await _close_public_checkout(tx, invoice)
-    renewed = await _renewed(tx, invoice, secret_key, ends)
+    renewed = await links.renew(tx, invoice, secret_key, ends)
     return await books.tell_invoice(tx, LinkEmailRequested, renewed) if command.send_email else renewed
 
 
@@ -85,29 +82,15 @@ async def request_fresh_link(tx: Tx, command: RequestFreshLink, *, secret_key: s
     require_open(invoice)
     customer = await billable_customer(tx, invoice.customer_id)
     lately = invoice.link.renewed_at is not None and tx.now - invoice.link.renewed_at < _NOT_AGAIN_WITHIN
-    if lately or is_alive(invoice, tx.now) or customer.email is None:
+    if lately or links.why_dead(invoice.link, tx.now) is None or customer.email is None:
         return answer
-    renewed = await _renewed(tx, invoice, secret_key, await _usual_end(tx))
+    renewed = await links.renew(tx, invoice, secret_key, await links.usual_end(tx, tx.merchant))
     await books.tell_invoice(tx, LinkEmailRequested, renewed)
     return answer
 
 
 def _holds(link: PayLink, token_sha256: str) -> bool:
     return any(hmac.compare_digest(each, token_sha256) for each in (link.token_sha256, *link.earlier_sha256))
-
-
-async def _usual_end(tx: Tx) -> datetime | None:
-    days = (await defaults.defaults(tx, tx.merchant)).link_days
-    return None if days is None else tx.now + timedelta(days=days)
-
-
-async def _renewed(tx: Tx, invoice: Invoice, secret_key: str, ends: datetime | None) -> Invoice:
-    assert invoice.link is not None, "An invoice has a link from the moment it opens."
-    invoice_id = InvoiceId(invoice.id)
-    token = pay_link_token(secret_key, invoice_id, await invoices.next_link(tx, invoice_id))
-    earlier = (*invoice.link.earlier_sha256, invoice.link.token_sha256)[-_EARLIER_KEPT:]
-    link = PayLink(token_sha256=digest(token), expires_at=ends, earlier_sha256=earlier, renewed_at=tx.now)
-    return await books.tell_invoice(tx, InvoiceLinkChanged, invoice, link=link)
 
 
 async def _close_public_checkout(tx: Tx, invoice: Invoice) -> None:

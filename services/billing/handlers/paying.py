@@ -27,12 +27,13 @@ from contracts.billing import (
 from contracts.message import Actor, InvalidInput, InvoiceId, MerchantId, Money, NotAllowed, NotFound, PaymentId, utc
 from services.billing.domain.invoices import Balance, chargeable, part_problem
 from services.billing.handlers.access import require_sight
-from services.billing.handlers.invoices import pay_link_token, require_open
+from services.billing.handlers.invoices import require_open
 from services.billing.handlers.setups import Unknown, make_customer
 from services.billing.settings import Settings
 from services.billing.store import books, copies, invoices, payments, stripe_customers, stripe_events
 from services.billing.store.accounts import account_of
 from services.billing.store.copies import Reader
+from services.billing.store.links import pay_link_token
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import (

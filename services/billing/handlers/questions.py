@@ -18,12 +18,13 @@ from contracts.message import Document, InvoiceId, MailFacts, NotAllowed, NotFou
 from services.billing import documents
 from services.billing.documents.credit_note import credit_note_pdf
 from services.billing.domain.methods import EXPIRING
-from services.billing.handlers.access import is_alive, require_living_link, shown
-from services.billing.handlers.invoices import pay_link_token
+from services.billing.handlers.access import require_living_link, shown
 from services.billing.handlers.subscription_mails import subscription_facts
 from services.billing.store import copies, invoices, methods, refunds
+from services.billing.store.links import pay_link_token, why_dead
 
 _PDF = "application/pdf"
+_CHARGE_FAILED = ("payment_failed", "confirm_payment")
 
 
 async def pay_link_url(work: Work, question: PayLinkUrl, *, secret_key: str) -> MailFacts:
@@ -32,7 +33,7 @@ async def pay_link_url(work: Work, question: PayLinkUrl, *, secret_key: str) -> 
     invoice = await shown(work.db, work.cause.merchant_id, actor, question.invoice_id, None)
     if actor.kind not in ("member", "api_key"):
         raise NotAllowed("Only the merchant can copy a payment link.")
-    require_living_link(invoice, work.db.clock.now())
+    require_living_link(invoice.link, work.db.clock.now())
     return MailFacts(still_true=True, path=await _path(work, invoice, secret_key))
 
 
@@ -42,15 +43,17 @@ async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str)
         raise NotFound
     if question.kind == "card_expiring":
         return await _card_facts(work, PaymentMethodId(question.id))
-    if question.kind not in ("payment_link", "receipt"):
+    if question.kind not in ("payment_link", "receipt", *_CHARGE_FAILED):
         return await subscription_facts(work, question, secret_key=secret_key)
     invoice = await shown(work.db, work.cause.merchant_id, work.cause.actor, InvoiceId(question.id), None)
     if question.kind == "receipt":
-        alive = is_alive(invoice, work.db.clock.now())
-        return MailFacts(still_true=True, path=await _path(work, invoice, secret_key) if alive else None)
+        return MailFacts(still_true=True, path=await _living_path(work, invoice, secret_key))
     facts = invoice.model_dump(mode="json")
     if invoice.status != "open":
         return MailFacts(still_true=False, why_not=invoice.status, facts=facts)
+    if question.kind in _CHARGE_FAILED:
+        # A dead link does not pay the debt: who is told of it has the portal, or a link made anew when the charge failed.
+        return MailFacts(still_true=True, path=await _living_path(work, invoice, secret_key), facts=facts)
     if invoice.link is None or invoice.link.revoked:
         return MailFacts(still_true=False, why_not="revoked", facts=facts)
     return MailFacts(still_true=True, path=await _path(work, invoice, secret_key), facts=facts)
@@ -66,6 +69,11 @@ async def _card_facts(work: Work, method_id: PaymentMethodId) -> MailFacts:
     if kept.expires_on is None or kept.expires_on > work.db.clock.now().date() + EXPIRING:
         return MailFacts(still_true=False, why_not="renewed")
     return MailFacts(still_true=True, facts=kept.method.model_dump(mode="json"))
+
+
+async def _living_path(work: Work, invoice: Invoice, secret_key: str) -> str | None:
+    dead = why_dead(invoice.link, work.db.clock.now())
+    return None if dead else await _path(work, invoice, secret_key)
 
 
 async def _path(work: Work, invoice: Invoice, secret_key: str) -> str:

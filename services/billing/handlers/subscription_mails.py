@@ -4,7 +4,8 @@ from chassis.requests import Work
 from contracts.billing import BillingMailFacts, Subscription
 from contracts.message import MailFacts, NotFound, SubscriptionId
 from services.billing.handlers.subscribing import subscription_token
-from services.billing.store import subscriptions
+from services.billing.store import collecting, subscriptions
+from services.billing.store.links import why_dead
 
 
 async def subscription_facts(work: Work, question: BillingMailFacts, *, secret_key: str) -> MailFacts:
@@ -17,14 +18,15 @@ async def subscription_facts(work: Work, question: BillingMailFacts, *, secret_k
     state, facts = kept.state, kept.state.model_dump(mode="json")
     if not _true(question.kind, state):
         return MailFacts(still_true=False, why_not=state.status, facts=facts)
+    if question.kind == "renewal_ahead":
+        by = await collecting.chargeable(work.db, state.merchant_id, state.customer_id, state.payment_method_id)
+        facts["has_method"] = by is not None
     if question.kind != "subscription_link":
         return MailFacts(still_true=True, facts=facts)
-    link = state.link
-    if link is None or link.revoked or (link.expires_at is not None and link.expires_at <= work.db.clock.now()):
+    if why_dead(state.link, work.db.clock.now()):
         return MailFacts(still_true=False, why_not="link", facts=facts)
-    return MailFacts(
-        still_true=True, path=f"/pay/{subscription_token(secret_key, SubscriptionId(state.id), 1)}", facts=facts
-    )
+    token = subscription_token(secret_key, SubscriptionId(state.id), kept.link_generation)
+    return MailFacts(still_true=True, path=f"/pay/{token}", facts=facts)
 
 
 def _true(kind: str, state: Subscription) -> bool:

@@ -129,7 +129,7 @@ async def _record(runtime: Runtime, attempt: Attempt, outcome: Intent | Refusal,
     async with runtime.db.transaction(cause) as tx:
         invoice, now = await locked(tx, attempt)
         if isinstance(outcome, Refusal):
-            await _fail(tx, invoice, now, outcome, intent_id)
+            await _fail(tx, invoice, now, runtime.settings.secret_key, outcome, intent_id)
             return
         now = replace(now, intent_id=now.intent_id or outcome.id, payment=_with_card(now, outcome))
         match outcome.status:
@@ -142,10 +142,10 @@ async def _record(runtime: Runtime, attempt: Attempt, outcome: Intent | Refusal,
                     await books.payment_processing(tx, invoice, now)
             case "requires_action" | "requires_confirmation":
                 refusal = Refusal(collecting.AUTHENTICATE, "The bank wants the customer to confirm this payment.")
-                await _fail(tx, invoice, now, refusal, outcome.id)
+                await _fail(tx, invoice, now, runtime.settings.secret_key, refusal, outcome.id)
             case _:
                 refusal = outcome.refusal or Refusal("declined", "The payment was declined.")
-                await _fail(tx, invoice, now, refusal, outcome.id)
+                await _fail(tx, invoice, now, runtime.settings.secret_key, refusal, outcome.id)
 
 
 def _with_card(attempt: Attempt, intent: Intent) -> Payment:
@@ -155,12 +155,16 @@ def _with_card(attempt: Attempt, intent: Intent) -> Payment:
     return payment.model_copy(update={"method": intent.card.method, "last4": intent.card.last4})
 
 
-async def _fail(tx: Tx, invoice: Invoice, attempt: Attempt, refusal: Refusal, intent_id: str | None) -> None:
+async def _fail(
+    tx: Tx, invoice: Invoice, attempt: Attempt, secret_key: str, refusal: Refusal, intent_id: str | None
+) -> None:
     if attempt.payment.status not in UNENDED:
         # A webhook was faster than we.
         return
     decline = Decline(code=refusal.code, message=refusal.message, at=tx.now)
-    await collecting.charge_failed(tx, invoice, replace(attempt, intent_id=attempt.intent_id or intent_id), decline)
+    await collecting.charge_failed(
+        tx, invoice, replace(attempt, intent_id=attempt.intent_id or intent_id), decline, secret_key
+    )
 
 
 async def _remember_doubt(runtime: Runtime, attempt: Attempt) -> None:

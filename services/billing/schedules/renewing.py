@@ -109,12 +109,12 @@ async def _charge(tx: Tx, kept: Kept, charge: Charge, merchant: Merchant, secret
     # The invoice's number is the last lock: everybody else's next one waits until this has committed.
     invoice = await charging.make_invoice(tx, kept, charge, merchant, customer, secret_key)
     if invoice is not None:
-        await _collect(tx, invoice, kept.state.payment_method_id)
+        await _collect(tx, invoice, kept.state.payment_method_id, secret_key)
 
 
-async def _collect(tx: Tx, invoice: Invoice, named: PaymentMethodId | None) -> None:
+async def _collect(tx: Tx, invoice: Invoice, named: PaymentMethodId | None, secret_key: str) -> None:
     by = await collecting.chargeable(tx, invoice.merchant_id, invoice.customer_id, named)
     if by is not None:
         await begin_charge(tx, invoice, by)
     else:
-        await collecting.charge_failed(tx, invoice, None, collecting.no_method(tx.now))
+        await collecting.charge_failed(tx, invoice, None, collecting.no_method(tx.now), secret_key)

@@ -38,7 +38,7 @@ async def _retry_next(runtime: Runtime, until: datetime) -> bool:
         async with runtime.db.transaction(runtime.system_cause()) as tx:
             invoice = await collecting.claim_retry(tx, until)
             if invoice is not None:
-                await _retry(tx, invoice)
+                await _retry(tx, invoice, runtime.settings.secret_key)
     except Exception:
         if invoice is None:
             raise
@@ -48,7 +48,7 @@ async def _retry_next(runtime: Runtime, until: datetime) -> bool:
     return invoice is not None
 
 
-async def _retry(tx: Tx, invoice: Invoice) -> None:
+async def _retry(tx: Tx, invoice: Invoice, secret_key: str) -> None:
     if invoice.status != "open":
         await collecting.put_off(tx, invoice.id, None)
         return
@@ -57,7 +57,7 @@ async def _retry(tx: Tx, invoice: Invoice) -> None:
         return
     by = await _chargeable(tx, invoice)
     if decline := await _in_vain(tx, invoice, by):
-        await collecting.charge_failed(tx, invoice, None, decline)
+        await collecting.charge_failed(tx, invoice, None, decline, secret_key)
     elif by is not None:
         await _try_again(tx, invoice, by)
 

@@ -10,7 +10,7 @@ from contracts.message import CustomerId, InvoiceId, MerchantId, PaymentMethodId
 from services.billing.domain.dunning import Policy, next_try
 from services.billing.domain.periods import local_day
 from services.billing.domain.subscriptions import after_last_retry
-from services.billing.store import agreements, books, copies, defaults, invoices, subscriptions
+from services.billing.store import agreements, books, copies, defaults, invoices, links, subscriptions
 from services.billing.store.copies import Reader
 from services.billing.store.payments import Attempt
 
@@ -63,11 +63,15 @@ def no_method(now: datetime) -> Decline:
     return Decline(code=NO_METHOD, message="There is no payment method that could be charged.", at=now)
 
 
-async def charge_failed(tx: Tx, invoice: Invoice, attempt: Attempt | None, decline: Decline) -> Invoice:
+async def charge_failed(
+    tx: Tx, invoice: Invoice, attempt: Attempt | None, decline: Decline, secret_key: str
+) -> Invoice:
     """A charge failed, or was in vain (no `attempt`): plan the next try; after the last one the subscription's end.
 
-    The caller holds the invoice's lock.
+    Whoever is told of it can pay: a customer without the portal gets a new link where the old one is dead. Links are
+    derived from `secret_key`. The caller holds the invoice's lock.
     """
+    invoice = await _with_a_way_to_pay(tx, invoice, secret_key)
     merchant = await copies.merchant(tx, invoice.merchant_id)
     zone = merchant.time_zone if merchant else "UTC"
     before = invoice.collection or Collection()
@@ -81,11 +85,21 @@ async def charge_failed(tx: Tx, invoice: Invoice, attempt: Attempt | None, decli
         last_failure=decline,
         confirm=decline.code == AUTHENTICATE,
         exhausted=at is None,
+        attempted=attempt is not None,
     )
     failed = await books.charge_failed(tx, invoice, attempt, decline, collection)
     if at is None:
         await _give_up(tx, invoice, zone)
     return failed
+
+
+async def _with_a_way_to_pay(tx: Tx, invoice: Invoice, secret_key: str) -> Invoice:
+    if links.why_dead(invoice.link, tx.now) is None or invoice.status != "open":
+        return invoice
+    customer = await copies.customer(tx, invoice.merchant_id, invoice.customer_id)
+    if customer is None or customer.portal_access == "active":
+        return invoice
+    return await links.renew(tx, invoice, secret_key, await links.usual_end(tx, invoice.merchant_id))
 
 
 async def never_charged(tx: Tx, invoice: Invoice, attempt: Attempt) -> None:

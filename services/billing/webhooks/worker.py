@@ -99,7 +99,7 @@ async def _handle(runtime: Runtime, stripe: StripeGateway, stored: StoredEvent) 
     async with runtime.db.transaction(cause) as tx:
         if not await stripe_events.lock_waiting(tx, stored.id):
             return
-        outcome = told if isinstance(told, str) else await _apply(tx, told)
+        outcome = told if isinstance(told, str) else await _apply(tx, told, runtime.settings.secret_key)
         if isinstance(outcome, WrongAmount):
             reason = f"WrongAmount: asked {outcome.asked}, took {outcome.took}"
             log.error("Money with the wrong amount.", extra={"event": stored.id, "reason": reason})
@@ -119,7 +119,7 @@ async def _with_card(told: Told, known: Attempt | None, stripe: StripeGateway, t
     return replace(told, card=(await stripe.intent(told.intent_id, told.account)).card)
 
 
-async def _apply(tx: Tx, told: Told) -> str | WrongAmount:
+async def _apply(tx: Tx, told: Told, secret_key: str) -> str | WrongAmount:
     """One event's effect, under the invoice's lock. Returns what it was, for the record."""
     reference = told.reference
     invoice = await invoices.lock_invoice(tx, reference.merchant_id, reference.invoice_id)
@@ -145,7 +145,7 @@ async def _apply(tx: Tx, told: Told) -> str | WrongAmount:
         case Ended(refusal):
             return await _end(tx, invoice, attempt, told, refusal)
         case Declined(refusal) if attempt.payment.automatic:
-            await collecting.charge_failed(tx, invoice, attempt, _decline(refusal, told.at))
+            await collecting.charge_failed(tx, invoice, attempt, _decline(refusal, told.at), secret_key)
             return "charge failed"
         case Declined(refusal):
             return await _note_decline(tx, invoice, attempt, _decline(refusal, told.at))

@@ -185,7 +185,7 @@ async def _ask_about_receipt(db: Database, event: emails.Content) -> Question[Ma
     """Asked about a refund as well: both are reports that need no more than a link."""
     invoice = Invoice.model_validate(event["invoice"])
     customer = await store.known_customer(db, invoice.merchant_id, invoice.customer_id)
-    if customer is not None and customer.portal_access == "active":
+    if emails.has_portal(customer):
         return None
     # Without an account the portal would be a dead end: the public page has the documents as well.
     return BillingMailFacts(kind="receipt", id=InvoiceId(invoice.id))
@@ -194,13 +194,13 @@ async def _ask_about_receipt(db: Database, event: emails.Content) -> Question[Ma
 def _receipt_values(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
     paid = PaymentSucceeded.model_validate(event)
     url = portal + (facts.path or f"/portal/payments/{paid.invoice.id}")
-    return {"invoice": paid.invoice, "payment": paid.state, "has_portal": not facts.path, "url": url}
+    return {"invoice": paid.invoice, "payment": paid.state, "url": url}
 
 
 def _refund_values(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
     back = RefundSucceeded.model_validate(event)
     url = portal + (facts.path or f"/portal/payments/{back.invoice.id}")
-    return {"invoice": back.invoice, "refund": back.state, "has_portal": not facts.path, "url": url}
+    return {"invoice": back.invoice, "refund": back.state, "url": url}
 
 
 async def _ask_nobody(_: Database, _event: emails.Content) -> Question[MailFacts] | None:

@@ -11,6 +11,7 @@ from chassis.listeners import Facts
 from contracts.billing import (
     BillingMailFacts,
     ChangeWish,
+    Collection,
     Invoice,
     InvoiceChargeFailed,
     Subscription,
@@ -125,9 +126,14 @@ def _asks(kind: News) -> Callable[[Database, emails.Content], Awaitable[Question
     return ask
 
 
-async def _ask_about_invoice(_: Database, event: emails.Content) -> Question[MailFacts]:
-    """An invoice paid meanwhile needs no mail; an open one has its link."""
-    return BillingMailFacts(kind="payment_link", id=InvoiceId(event["state"]["id"]))
+def _asks_about_charge(
+    kind: Literal["payment_failed", "confirm_payment"],
+) -> Callable[[Database, emails.Content], Awaitable[Question[MailFacts] | None]]:
+    async def ask(_: Database, event: emails.Content) -> Question[MailFacts]:
+        """An invoice paid meanwhile needs no mail."""
+        return BillingMailFacts(kind=kind, id=InvoiceId(event["state"]["id"]))
+
+    return ask
 
 
 async def _ask_nobody(_: Database, _event: emails.Content) -> Question[MailFacts] | None:
@@ -139,8 +145,26 @@ def _news(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, obj
     return {"subscription": agreed, "url": f"{portal}{facts.path or f'/portal/subscriptions/{agreed.id}'}"}
 
 
+def _renewal(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
+    has_method = bool(facts.facts.get("has_method", True))
+    values = _news(event, facts, portal) | {"has_method": has_method}
+    return values if has_method else values | {"url": f"{portal}/portal/payment-methods"}
+
+
 def _failed(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
-    return {"invoice": Invoice.model_validate(event["state"] | facts.facts), "url": f"{portal}{facts.path}"}
+    invoice = Invoice.model_validate(event["state"] | facts.facts)
+    # The link may have been withdrawn; the invoice is in the portal then.
+    return {
+        "invoice": invoice,
+        "case": _case(invoice.collection),
+        "url": f"{portal}{facts.path or f'/portal/payments/{invoice.id}'}",
+    }
+
+
+def _case(collection: Collection | None) -> Literal["declined", "not_again", "no_method"]:
+    if collection is None or collection.attempted or collection.last_failure is None:
+        return "declined"
+    return "no_method" if collection.last_failure.code == "no_payment_method" else "not_again"
 
 
 def _request(event: emails.Content, _: MailFacts, portal: str) -> dict[str, object]:
@@ -155,9 +179,9 @@ KINDS: dict[str, emails.Kind] = {
     "subscription_resumed": emails.Kind("subscription", _asks("subscription_resumed"), _news),
     "subscription_cancelled": emails.Kind("subscription", _asks("subscription_cancelled"), _news),
     "subscription_completed": emails.Kind("subscription", _asks("subscription_completed"), _news),
-    "renewal_ahead": emails.Kind("subscription", _asks("renewal_ahead"), _news),
-    "payment_failed": emails.Kind("invoice", _ask_about_invoice, _failed),
-    "confirm_payment": emails.Kind("invoice", _ask_about_invoice, _failed),
+    "renewal_ahead": emails.Kind("subscription", _asks("renewal_ahead"), _renewal),
+    "payment_failed": emails.Kind("invoice", _asks_about_charge("payment_failed"), _failed),
+    "confirm_payment": emails.Kind("invoice", _asks_about_charge("confirm_payment"), _failed),
     "customer_request": emails.Kind("subscription", _ask_nobody, _request, to="merchant"),
 }
 

@@ -1,21 +1,26 @@
 """What may not go wrong when nobody is there: what is charged, what is not, and what is said of it, over both Stripes."""
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 
+from chassis.tokens import digest
 from contracts.billing import (
     AcceptSubscription,
+    BillingMailFacts,
     CancelSubscription,
     NewInstalment,
     NewLine,
     RefundInvoice,
+    RevokePaymentLink,
     SetupStarted,
     StartInvoicePayment,
     Subscription,
     VoidInvoice,
 )
-from contracts.message import Conflict, InvoiceId, SubscriptionId
+from contracts.identity import CustomerChanged
+from contracts.message import Conflict, InvoiceId, MailFacts, SubscriptionId
 from services.billing.schedules import reconcile
 from services.billing.stripe_gateway import StripeUnknownError
 from tests.integration.billing.collecting import Calendar, monthly, plan_of_three
@@ -111,3 +116,68 @@ async def test_a_part_payment_that_was_given_back_whole_no_longer_keeps_the_invo
     await shop.order(RefundInvoice(invoice_id=invoice_id))
     withdrawn = await shop.order(VoidInvoice(invoice_id=invoice_id))
     assert (withdrawn.status, withdrawn.amount_paid, withdrawn.amount_refunded) == ("void", 500, 500)
+
+
+async def _facts(shop: Shop, kind: Any, about: Any) -> MailFacts:
+    answer: MailFacts = await shop.h.ask(BillingMailFacts(kind=kind, id=about), merchant_id=shop.merchant_id)
+    return answer
+
+
+@pytest.mark.parametrize("portal", ["active", "none"])
+async def test_a_failed_charge_leaves_a_way_to_pay_although_the_link_was_withdrawn(
+    fake_shop: Shop, portal: Any
+) -> None:
+    shop, time = fake_shop, calendar(fake_shop)
+    await time.accepted(monthly(shop))
+    shop.customer = shop.customer.model_copy(update={"portal_access": portal})
+    await shop.h.deliver(CustomerChanged(state=shop.customer), sequence=2)
+    await time.card_is("insufficient_funds")
+    await time.comes(date(2027, 2, 28))
+    invoice_id = InvoiceId((await time.last()).id)
+    old = await _facts(shop, "payment_failed", invoice_id)
+    assert old.path is not None
+    await shop.order(RevokePaymentLink(invoice_id=invoice_id), known=())
+    assert (await _facts(shop, "payment_failed", invoice_id)).still_true
+    assert (await _facts(shop, "payment_failed", invoice_id)).path is None
+    await shop.news()
+    await time.comes(date(2027, 3, 2))
+    heard = [each for each in await shop.news() if each.startswith("invoice.")]
+    told = await _facts(shop, "payment_failed", invoice_id)
+    if portal == "active":
+        # They have the portal, and what was withdrawn stays so.
+        assert (told.still_true, told.path) == (True, None)
+        assert heard == ["invoice.charge_started", "invoice.charge_failed"]
+        return
+    assert told.path not in (None, old.path)
+    assert heard == ["invoice.charge_started", "invoice.link_changed", "invoice.charge_failed"]
+    link = (await time.last()).link
+    assert link is not None
+    assert digest((told.path or "").removeprefix("/pay/")) == link.token_sha256
+    assert digest(old.path.removeprefix("/pay/")) in link.earlier_sha256
+
+
+async def test_a_renewal_ahead_knows_whether_there_is_something_to_charge(fake_shop: Shop) -> None:
+    time = calendar(fake_shop)
+    made = await time.accepted(monthly(fake_shop))
+    about = SubscriptionId(made.id)
+    assert (await _facts(fake_shop, "renewal_ahead", about)).facts["has_method"] is True
+    (card,) = await time.purse.shown()
+    await time.purse.detached_at_stripe(card)
+    await fake_shop.work()
+    assert (await _facts(fake_shop, "renewal_ahead", about)).facts["has_method"] is False
+
+
+async def test_what_is_due_without_a_method_is_told_as_such_and_not_as_a_refused_card(fake_shop: Shop) -> None:
+    time = calendar(fake_shop)
+    await time.accepted(monthly(fake_shop))
+    (card,) = await time.purse.shown()
+    await time.purse.detached_at_stripe(card)
+    await fake_shop.work()
+    await time.comes(date(2027, 2, 28))
+    collection = (await time.last()).collection
+    assert collection is not None
+    assert collection.last_failure is not None
+    assert (collection.attempted, collection.last_failure.code) == (False, "no_payment_method")
+    await time.purse.adds()
+    await time.runs()
+    assert (await time.last()).status == "paid"

@@ -5,8 +5,8 @@ import functools
 import time
 from datetime import timedelta
 
-from contracts.billing import BillingMailFacts, LinkEmailRequested
-from contracts.identity import IdentityMailFacts, InvitationSent
+from contracts.billing import BillingMailFacts, Collection, InvoiceChargeFailed, LinkEmailRequested, SubscriptionPaused
+from contracts.identity import CustomerChanged, IdentityMailFacts, InvitationSent, MerchantCreated
 from contracts.message import Incident, MailFacts, NotFound
 from services.notifications.schedules import PREPARING, SENDING, find_abandoned
 from tests import builders
@@ -76,6 +76,38 @@ async def test_a_receipt_leads_whoever_has_no_account_to_the_public_page(office:
     assert "https://portal.example/pay/s3cret" in text.get_content().split()
     assert "/portal/payments" not in text.get_content()
     assert "Beleg ansehen:" in text.get_content()
+
+
+async def test_a_failed_charge_is_told_although_the_link_was_withdrawn_with_a_way_that_works(office: Office) -> None:
+    failed = office.invoice.model_copy(update={"collection": Collection(failures=1)})
+    office.owners.answer = MailFacts(still_true=True, path=None, facts=failed.model_dump(mode="json"))
+    said: list[str] = []
+    for access in ("active", "none"):
+        office.customer = office.customer.model_copy(update={"portal_access": access, "locale": "en"})
+        await office.h.deliver(MerchantCreated(state=office.merchant))
+        await office.h.deliver(CustomerChanged(state=office.customer), sequence=2 + len(said))
+        await office.h.deliver(InvoiceChargeFailed(state=failed))
+        async with office.working():
+            await office.settle(*["accepted"] * (1 + len(said)))
+        text = office.smtp.taken[-1].get_body(("plain",))
+        assert text is not None
+        said.append(text.get_content())
+    assert office.owners.asked[0][0] == BillingMailFacts(kind="payment_failed", id=office.invoice.id)
+    assert f"https://portal.example/portal/payments/{office.invoice.id}" in said[0]
+    assert "https://portal.example" not in said[1]
+    assert "please contact Nordlicht GmbH. hilfe@nordlicht.example" in said[1]
+
+
+async def test_a_paused_subscription_leads_only_those_into_the_portal_who_have_one(office: Office) -> None:
+    office.customer = office.customer.model_copy(update={"portal_access": "invited", "locale": "en"})
+    await office.is_known()
+    agreed = builders.subscription(office.customer, status="paused")
+    office.owners.answer = MailFacts(still_true=True, facts=agreed.model_dump(mode="json"))
+    await office.h.deliver(SubscriptionPaused(state=agreed))
+    async with office.working():
+        await office.settle("accepted")
+    [mail] = office.smtp.taken
+    assert "https://portal.example" not in mail.as_string()
 
 
 async def test_an_invitation_carries_the_link_that_only_its_owner_knows(office: Office) -> None:

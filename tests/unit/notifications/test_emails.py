@@ -54,12 +54,22 @@ VALUES: dict[str, dict[str, object]] = {
     "refund_failed": {"invoice": INVOICE, "refund": FAILED, "url": "https://p.example/console"},
     "dispute_opened": {"invoice": INVOICE, "dispute": DISPUTE, "url": "https://p.example/console"},
     **{
-        name: {"subscription": AGREED, "url": "https://p.example/portal/subscriptions"}
+        name: {
+            "subscription": AGREED,
+            "has_portal": True,
+            "has_method": True,
+            "url": "https://p.example/portal/subscriptions",
+        }
         for name, kind in KINDS.items()
         if kind.about == "subscription"
     },
     "customer_request": {"subscription": AGREED, "wish": WISH, "url": "https://p.example/console/subscriptions"},
-    "payment_failed": {"invoice": INVOICE, "url": "https://p.example/pay/abc"},
+    "payment_failed": {
+        "invoice": INVOICE,
+        "case": "declined",
+        "has_portal": True,
+        "url": "https://p.example/pay/abc",
+    },
     "confirm_payment": {"invoice": INVOICE, "url": "https://p.example/pay/abc"},
     "receipt": {"invoice": INVOICE, "payment": PAYMENT, "has_portal": True, "url": "https://p.example/portal"},
 }
@@ -477,3 +487,59 @@ def test_the_merchant_reads_what_a_customer_wishes_and_why() -> None:
     assert words.subject == "Sam Okafor asks about Hosting"
     for said in ("The customer would like to cancel.", "We move away.", "https://p.example/console/subscriptions"):
         assert said in words.text
+
+
+def test_a_renewal_without_a_working_method_asks_for_one_and_leads_to_where_it_is_added() -> None:
+    charge = PlannedCharge(on=date(2026, 12, 24), amount=1200)
+    agreed = AGREED.model_copy(update={"next_charge": charge})
+    words = render(
+        "renewal_ahead", subscription=agreed, has_method=False, url="https://p.example/portal/payment-methods"
+    )
+    assert "nothing" not in words.text
+    assert "There is no payment method that we can charge then. Please add one before." in words.text
+    assert "Add a payment method:\nhttps://p.example/portal/payment-methods" in words.text
+    assert "https://p.example/portal/payment-methods" in Page(words.html).links()
+    shut = render("renewal_ahead", subscription=agreed, has_method=False, url=None)
+    assert "Nordlicht GmbH can send you a page on which you add one" in shut.text
+    assert "contact Nordlicht GmbH. hilfe@nordlicht.example" in shut.text
+
+
+@pytest.mark.parametrize(
+    ("case", "subject", "said"),
+    [
+        ("declined", "The charge for invoice INV-102 failed", "We could not charge your payment method."),
+        ("not_again", "Invoice INV-102 still has to be paid", "so we have not charged it again."),
+        ("no_method", "Invoice INV-102 still has to be paid", "There is no payment method that we could charge."),
+    ],
+)
+def test_a_mail_about_a_charge_says_what_really_happened(case: str, subject: str, said: str) -> None:
+    words = render("payment_failed", case=case)
+    assert words.subject == subject
+    assert f"{said} Please pay here, or add another payment method in the portal." in words.text
+    assert f"{said} Please pay here.\n" in render("payment_failed", case=case, has_portal=False).text
+
+
+CUSTOMERS = sorted(
+    set(KINDS) - {"invitation", "payment_link"} - {name for name, kind in KINDS.items() if kind.to == "merchant"}
+)
+"""The mails that may lead into the portal."""
+
+
+@pytest.mark.parametrize("template", CUSTOMERS)
+def test_who_has_no_portal_is_told_whom_to_ask_and_shown_no_address_in_it(template: str) -> None:
+    words = render(template, has_portal=False, url=None)
+    for shown in (words.text, words.html):
+        assert "https://p.example" not in shown
+        assert "For questions and changes please contact Nordlicht GmbH." in shown
+        assert "in the portal" not in shown
+
+
+def test_an_address_in_the_portal_is_kept_from_whom_it_would_be_shut_to() -> None:
+    inside, link = {"url": "https://p.example/portal/payments/1"}, {"url": "https://p.example/pay/abc"}
+    for access, opens in (("none", False), ("invited", False), ("active", True), ("disabled", False)):
+        customer = CUSTOMER.model_copy(update={"portal_access": access})
+        url = inside["url"] if opens else None
+        assert emails.for_customer(inside, customer, "https://p.example") == {"url": url, "has_portal": opens}
+        assert emails.for_customer(link, customer, "https://p.example") == link | {"has_portal": opens}
+    archived = CUSTOMER.model_copy(update={"portal_access": "active", "archived": True})
+    assert emails.for_customer(inside, archived, "https://p.example")["url"] is None
