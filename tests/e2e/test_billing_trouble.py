@@ -83,7 +83,9 @@ class Acts:
 
     @staticmethod
     def _person(browser: Browser, width: int) -> Page:
-        page = browser.new_context(viewport={"width": width, "height": 850}, locale="en-GB").new_page()
+        # Without motion: axe must not measure colours that are on their way to others.
+        window = {"width": width, "height": 850}
+        page = browser.new_context(viewport=window, locale="en-GB", reduced_motion="reduce").new_page()
         page.set_default_timeout(PATIENT)
         expect.set_options(timeout=PATIENT)
         return page
@@ -112,21 +114,21 @@ class Acts:
         self._open(page, invoice)
         self._open(other, invoice)
         page.get_by_role("button", name="Pay €119.00").click()
-        expect(other.get_by_text(re.compile(r"^Being paid since \d{1,2}:\d\d"))).to_be_visible()
-        expect(other.get_by_text("Started by Tom Falk. You can go on with it.")).to_be_visible()
+        self._sees(other, re.compile(r"^Being paid since \d{1,2}:\d\d\s[AP]M\.$"))
+        self._sees(other, "Started by Tom Falk. You can go on with it.")
         checkout = page.url
         self._card(page, DECLINED)
         expect(page.get_by_role("alert")).to_contain_text("Your card was declined.")
-        expect(other.get_by_text("The last attempt did not go through.")).to_be_visible()
+        self._sees(other, "The last attempt did not go through.")
         self._is_clean(other)
         other.get_by_role("button", name="Go on with the payment").click()
         assert other.url == checkout
         self._card(page, VISA)
-        expect(page.get_by_text("Paid, thank you.")).to_be_visible()
-        expect(page.get_by_text("Paid with the card ending in 4242.")).to_be_visible()
+        self._sees(page, "Paid, thank you.")
+        self._sees(page, "Paid with the card ending in 4242.")
         self._is_clean(page)
         other.reload()
-        expect(other.get_by_text("You're all done here")).to_be_visible()
+        self._sees(other, "You're all done here")
         other.close()
         self.bookshelf = invoice
 
@@ -138,7 +140,7 @@ class Acts:
         self._stripe("POST", "/v1/payment_intents", again | said | {"confirm": "true"} | _NO_REDIRECTS)
         page = self.console
         page.goto(f"{self.gateway}/console/invoices/{self.bookshelf['id']}")
-        expect(page.get_by_text("this money is to be given back")).to_be_visible()
+        self._sees(page, "this money is to be given back")
         self._is_clean(page)
         page.get_by_role("link", name="Give money back").click()
         assert "came on top of what was due" in page.get_by_label("Payment", exact=True).inner_text()
@@ -146,7 +148,7 @@ class Acts:
         page.get_by_label("Yes, give this money back").check()
         self._is_clean(page)
         page.get_by_role("button", name="Give it back").click()
-        expect(page.get_by_text("Given back", exact=True)).to_be_visible()
+        self._sees(page, "Given back", exact=True)
         after = self.admin.call("GET", f"/invoices/{self.bookshelf['id']}")
         assert (after["status"], after["amount_paid"], after["amount_refunded"]) == ("paid", 11900, 0)
 
@@ -159,23 +161,23 @@ class Acts:
         page.get_by_label("IBAN").fill(IBAN)
         page.get_by_label("Account holder").fill("Tom Falk")
         page.get_by_role("button", name="Debit €119.00").click()
-        expect(page.get_by_text("is being processed. Nothing more has to be done.")).to_be_visible()
+        self._sees(page, "is being processed. Nothing more has to be done.")
         expect(page.get_by_role("button", name=re.compile("^Pay"))).to_have_count(0)
         self._is_clean(page)
         (intent,) = self._intents(invoice)
         assert intent["status"] == "processing"
         self._sandbox(f"/payment_intents/{intent['id']}/settle", outcome="failed")
         expect(page.get_by_role("button", name="Pay €119.00")).to_be_visible()
-        expect(page.get_by_text("The last attempt did not go through.")).to_be_visible()
+        self._sees(page, "The last attempt did not go through.")
         self._is_clean(page)
         page.get_by_role("button", name="Pay €119.00").click()
         self._card(page, VISA)
-        expect(page.get_by_text("Paid, thank you.")).to_be_visible()
+        self._sees(page, "Paid, thank you.")
 
     # --- a subscription -------------------------------------------------------------------------------------------
 
     def the_bank_asks_the_customer_who_is_there(self) -> None:
-        self.box = self._link("Vegetable box", kind="recurring", interval={"unit": "week", "count": 1})
+        self.box = self._link("Vegetable box", kind="recurring", interval={"unit": "month", "count": 3})
         page = self.portal
         self._open(page, {"id": self.box["first_invoice_id"]})
         page.get_by_role("button", name="Pay €119.00").click()
@@ -185,12 +187,12 @@ class Acts:
         self._card(page, ALWAYS_ASKS)
         self._is_clean(page)
         page.get_by_role("button", name="Complete authentication").click()
-        expect(page.get_by_text("Paid, thank you.")).to_be_visible()
+        self._sees(page, "Paid, thank you.")
         page.goto(f"{self.gateway}/portal/subscriptions/{self.box['id']}")
-        expect(page.get_by_text("Active", exact=True)).to_be_visible()
+        self._sees(page, "Active", exact=True)
 
     def a_renewal_is_to_be_confirmed(self) -> None:
-        self._days_pass(8)
+        self._days_pass(_A_QUARTER)
         mail = self.mailbox.wait(self.email, "Please confirm the payment")
         page = self.stranger
         page.goto(link_in(mail, "/pay/"))
@@ -198,23 +200,23 @@ class Acts:
         page.get_by_role("button", name="Pay €119.00").click()
         self._card(page, ALWAYS_ASKS)
         page.get_by_role("button", name="Complete authentication").click()
-        expect(page.get_by_text("Paid, thank you.")).to_be_visible()
+        self._sees(page, "Paid, thank you.")
         self._is_clean(page)
         assert self._agreed() == ("active", 2)
 
     def a_renewal_is_declined(self) -> None:
         self._bank_says(NO_FUNDS)
-        self._days_pass(8)
+        self._days_pass(_A_QUARTER)
         self.debt = self._last_invoice(failures=1)
         mail = self.mailbox.wait(self.email, f"The charge for invoice {self.debt['number']} failed")
         assert link_in(mail, "/pay/")
         page = self.portal
         self._open(page, self.debt)
-        expect(page.get_by_text("The last attempt did not go through.")).to_be_visible()
+        self._sees(page, "The last attempt did not go through.")
         self._is_clean(page)
         page.goto(f"{self.gateway}/portal/todos")
         expect(page.get_by_role("link", name=re.compile(f"^Pay {self.debt['number']}"))).to_be_visible()
-        expect(page.get_by_text("Replace card")).to_have_count(0)
+        expect(page.get_by_text("Replace the card")).to_have_count(0)
 
     def the_second_try_is_declined_for_good(self) -> None:
         self._bank_says(EXPIRED)
@@ -223,7 +225,7 @@ class Acts:
         self.mailbox.wait(self.email, f"The charge for invoice {self.debt['number']} failed", newer_than=1)
         page = self.portal
         page.goto(f"{self.gateway}/portal/todos")
-        expect(page.get_by_role("link", name="Replace card ending 3184")).to_be_visible()
+        expect(page.get_by_role("link", name="Replace the card ending in 3184")).to_be_visible()
         self._is_clean(page)
         self.console.goto(f"{self.gateway}/console/customers/{self.customer['id']}/subscriptions")
         self._is_clean(self.console)
@@ -232,7 +234,7 @@ class Acts:
 
     def a_new_card_settles_the_old_debt(self) -> None:
         page = self.portal
-        page.get_by_role("link", name="Replace card ending 3184").click()
+        page.get_by_role("link", name="Replace the card ending in 3184").click()
         self._is_clean(page)
         page.goto(f"{self.gateway}/portal/payment-methods")
         self._is_clean(page)
@@ -240,26 +242,26 @@ class Acts:
         self._card(page, MASTERCARD, "^Save card$")
         expect(page.get_by_role("heading", name="Payment method saved")).to_be_visible()
         self._open(page, self.debt)
-        expect(page.get_by_text("Paid with the card ending in 4444.")).to_be_visible()
+        self._sees(page, "Paid with the card ending in 4444.")
         page.goto(f"{self.gateway}/portal/todos")
         done = page.get_by_role("region", name="Done")
-        expect(done).to_contain_text("Replace card ending 3184")
+        expect(done).to_contain_text("Replace the card ending in 3184")
         expect(done).to_contain_text(self.debt["number"])
         assert self._agreed() == ("active", 3)
 
     def after_the_last_try_it_is_cancelled(self) -> None:
         self._bank_says(NO_FUNDS)
-        self._days_pass(8)
+        self._days_pass(_A_QUARTER)
         owed = self._last_invoice(failures=1)
         for failures, days in ((2, 3), (3, 5), (4, 7), (5, 7)):
             self._days_pass(days)
             assert self._last_invoice(failures=failures)["id"] == owed["id"]
         assert self._agreed() == ("cancelled", 3)
-        mail = self.mailbox.wait(self.email, "Vegetable box has been cancelled")
+        mail = self.mailbox.wait(self.email, "Vegetable box is cancelled")
         assert mail["html"]
         for page, base in ((self.portal, "portal"), (self.console, "console")):
             page.goto(f"{self.gateway}/{base}/subscriptions/{self.box['id']}")
-            expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
+            self._sees(page, "Cancelled", exact=True)
             self._is_clean(page)
         self._open(self.portal, owed)
         expect(self.portal.get_by_role("button", name="Pay €119.00")).to_be_visible()
@@ -305,12 +307,18 @@ class Acts:
         page.get_by_role("button", name=re.compile(press)).click()
 
     @staticmethod
+    def _sees(page: Page, text: str | re.Pattern[str], *, exact: bool = False) -> None:
+        """In the page itself: what changes on it is said to screen readers a second time, beside it."""
+        expect(page.get_by_role("main").get_by_text(text, exact=exact).first).to_be_visible()
+
+    @staticmethod
     def _is_clean(page: Page) -> None:
         """Axe finds nothing on the page as it stands, by day; and by night no colour that cannot be read."""
-        assert violations(page) == []
+        found = violations(page)
         page.emulate_media(color_scheme="dark")
-        assert violations(page, "color-contrast", "link-in-text-block") == []
+        found += violations(page, "color-contrast", "link-in-text-block")
         page.emulate_media(color_scheme="light")
+        assert found == [], page.url
 
     def _agreed(self) -> tuple[str, int]:
         found = self.admin.call("GET", f"/subscriptions/{self.box['id']}")
@@ -362,6 +370,8 @@ class Acts:
         self._books("SELECT pg_notify('subscription_due', '')")
 
 
+_A_QUARTER = 93
+"""Days, a little more than three months have: the calendar is then late, never early."""
 _NO_REDIRECTS = {"automatic_payment_methods[enabled]": "true", "automatic_payment_methods[allow_redirects]": "never"}
 _LAST_INVOICE = """
 SELECT id::text, coalesce((collection->>'failures')::int, 0) AS failures FROM invoice

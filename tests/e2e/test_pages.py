@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests import builders as make
 from tests import parts
+from tests.e2e.looks import violations
 from tests.e2e.seeded_gateway import Seed, World, bring, event, running
 
 pytestmark = pytest.mark.timeout(600)
@@ -55,15 +55,6 @@ def _as(browser: Browser, world: World, who: str, *, width: int = 1280, **option
     return context
 
 
-def _violations(page: Page, *rules: str) -> list[str]:
-    """What axe finds on the page as it is now; all its rules, or the given ones."""
-    options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
-    if page.evaluate("typeof axe") == "undefined":
-        Axe().run(page, options={"runOnly": {"type": "rule", "values": ["html-has-lang"]}})  # brings axe into the page
-    found = page.evaluate("options => axe.run(document, options)", options)["violations"]
-    return [f"{each['id']}: {node['html'][:160]}" for each in found for node in each["nodes"]]
-
-
 def _wider_than_the_screen(page: Page) -> list[str]:
     return page.evaluate(  # type: ignore[no-any-return]  # what the script returns
         """() => document.documentElement.scrollWidth <= innerWidth ? [] :
@@ -89,12 +80,12 @@ def _survey(
             name = f"{who} {path}"
             found["direction"].setdefault(str(page.locator("html").get_attribute("dir")), []).append(name)
             found["sideways"][name] = _wider_than_the_screen(page)
-            found["phone"][name] = _violations(page)
+            found["phone"][name] = violations(page)
             page.emulate_media(color_scheme="dark")
-            found["dark"][name] = _violations(page, "color-contrast", "link-in-text-block")
+            found["dark"][name] = violations(page, "color-contrast", "link-in-text-block")
             if desktop:
                 page.set_viewport_size({"width": 1280, "height": 800})
-                found["desktop"][name] = _violations(page)
+                found["desktop"][name] = violations(page)
         context.close()
     return found
 
