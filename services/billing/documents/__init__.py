@@ -42,7 +42,7 @@ _LANGUAGES = ("en", *sorted(each.name for each in (_HERE / "locales").iterdir() 
 _FAMILIES = ("Noto Sans", "Noto Sans Arabic", "Libertinus Serif")
 _DEBIAN_NOTO = "/usr/share/fonts/truetype/noto"  # package fonts-noto-core
 _NOTHING = "\N{EN DASH}"
-_LONGEST_WORD = 28  # letters that fit the narrowest column
+_LONGEST_WORD = 22  # wide letters that fit the narrowest column, beside a German label
 # A typst compiler belongs to one caller at a time; and each further thread would keep some 3 MB of its own for ever.
 _ONE_THREAD = ThreadPoolExecutor(1, "typeset")
 
@@ -264,7 +264,8 @@ def _totals(words: _Words, invoice: Invoice) -> list[dict[str, Any]]:
     rows = [total(_("Subtotal"), invoice.subtotal), *taxes, total(_("Total"), invoice.total, strong=True)]
     if invoice.amount_paid:
         rows.append(total(_("Already paid"), -invoice.amount_paid))
-    rows.append(total(_("Amount due"), invoice.amount_due, strong=True))
+    if invoice.status != "void":
+        rows.append(total(_("Amount due"), invoice.amount_due, strong=True))
     return rows
 
 
