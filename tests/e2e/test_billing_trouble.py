@@ -84,8 +84,8 @@ class Acts:
     @staticmethod
     def _person(browser: Browser, width: int) -> Page:
         # Without motion: axe must not measure colours that are on their way to others.
-        window = {"width": width, "height": 850}
-        page = browser.new_context(viewport=window, locale="en-GB", reduced_motion="reduce").new_page()
+        context = browser.new_context(viewport={"width": width, "height": 850}, locale="en-GB", reduced_motion="reduce")
+        page = context.new_page()
         page.set_default_timeout(PATIENT)
         expect.set_options(timeout=PATIENT)
         return page
