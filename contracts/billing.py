@@ -1137,7 +1137,7 @@ class StartInvoicePayment(Command[CheckoutStarted]):
 
     invoice_id: InvoiceId
     link_token_sha256: str | None = None
-    amount: Annotated[int, Field(gt=0, le=99_999_999_999)] | None = None
+    amount: Annotated[int, Field(gt=0, le=99_999_999_999, strict=True)] | None = None
     return_path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9_\-/.?=&]*$", max_length=500)]
 
 

@@ -66,8 +66,8 @@ Text = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")]
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 """A BCP 47 language tag such as `de` or `en-GB`."""
 Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4)]
-Amount = Annotated[int, Field(ge=0, le=99_999_999_999)]
-"""Minor units of the currency that stands beside it."""
+Amount = Annotated[int, Field(ge=0, le=99_999_999_999, strict=True)]
+"""Minor units of the currency that stands beside it, as a number: `"12.00"` would be read as twelve of them."""
 
 
 # ISO 4217's minor units where they are not two. CLDR's digits say how cash is shown (RSD 0, IQD 0), not what is owed.

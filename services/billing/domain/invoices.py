@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time
 from typing import Literal, assert_never
 
 from pydantic import JsonValue
@@ -89,6 +89,19 @@ def invoice_problems(currency: str, totals: Totals, due_on: date, today: date) -
         }
         found.append(_error("due_on", "due-date-out-of-range", message, **values))
     return found
+
+
+def link_end_problem(moment: datetime | None, now: datetime) -> FieldError | None:
+    """What is wrong with the end of a payment link; None: nothing. It lies ahead, and in a year that clocks can show."""
+    if moment is None:
+        return None
+    if moment <= now:
+        return _error("link_expires_at", "link-end-past", "The payment link must end in the future.")
+    latest = _years_after(now.date(), _YEARS_AHEAD)
+    if moment > datetime.combine(latest, time.max, now.tzinfo):
+        message = f"The payment link must end on {latest} or earlier."
+        return _error("link_expires_at", "link-end-too-late", message, last={"date": latest.isoformat()})
+    return None
 
 
 def _error(field: str, code: str, message: str, **values: JsonValue) -> FieldError:

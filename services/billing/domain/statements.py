@@ -4,9 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from pydantic import JsonValue
+
+from contracts.message import FieldError
+
 MOST_ENTRIES = 2_000
 """More than fifty pages; and 2,000 rows stay far below the 5 MB of an answer."""
 _LONGEST_YEARS = 10
+_EARLIEST, _LATEST = date(1900, 1, 1), date(2999, 12, 31)
+"""Calendars end at both ends: the day after 9999-12-31 does not exist, nor in some places the midnight of 0001-01-01."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,19 @@ def _account(currency: str, opening: int, movements: Iterable[Movement]) -> Acco
     return Account(currency, opening, tuple(entries), balance)
 
 
-def period_problem(first: date, last: date) -> str | None:
+def period_problem(first: date, last: date) -> FieldError | None:
     """What is wrong with the period of a statement; None: nothing."""
+    for field, day in (("from_on", first), ("to_on", last)):
+        if not _EARLIEST <= day <= _LATEST:
+            message = f"This must be between {_EARLIEST} and {_LATEST}."
+            values: dict[str, JsonValue] = {"first": {"date": str(_EARLIEST)}, "last": {"date": str(_LATEST)}}
+            return FieldError(field=field, message=message, code="statement-day-out-of-range", values=values)
     if last < first:
-        return "The last day must not be before the first."
+        return _period_error("The last day must not be before the first.")
     if (last - first).days > _LONGEST_YEARS * 366:
-        return f"A statement covers at most {_LONGEST_YEARS} years."
+        return _period_error(f"A statement covers at most {_LONGEST_YEARS} years.")
     return None
+
+
+def _period_error(message: str) -> FieldError:
+    return FieldError(field="to_on", message=message, code="statement-period")

@@ -35,7 +35,7 @@ from contracts.message import (
     NotFound,
     utc,
 )
-from services.billing.domain.invoices import invoice_problems, line_problems, why_not_opened
+from services.billing.domain.invoices import invoice_problems, line_problems, link_end_problem, why_not_opened
 from services.billing.domain.lines import Line, Totals, totals
 from services.billing.domain.periods import local_day
 from services.billing.handlers.access import lock_of_member, require_role
@@ -74,17 +74,14 @@ async def created(tx: Tx, command: CreatePaymentLink, secret_key: str, replaces:
 
 def _link_end(tx: Tx, command: CreatePaymentLink | OpenInvoice, usual: BillingDefaults) -> datetime | None:
     if "link_expires_at" in command.model_fields_set:
-        return require_future(command.link_expires_at, tx.now)
+        return require_link_end(command.link_expires_at, tx.now)
     return None if usual.link_days is None else tx.now + timedelta(days=usual.link_days)
 
 
-def require_future(moment: datetime | None, now: datetime) -> datetime | None:
-    """A link's end lies ahead of us. Raises InvalidInput."""
-    if moment is not None and moment <= now:
-        message = "The payment link must end in the future."
-        raise InvalidInput(
-            message, errors=(FieldError(field="link_expires_at", message=message, code="link-end-past"),)
-        )
+def require_link_end(moment: datetime | None, now: datetime) -> datetime | None:
+    """A link's end, if it can be one. Raises InvalidInput."""
+    if problem := link_end_problem(moment, now):
+        raise InvalidInput(problem.message, errors=(problem,))
     return moment
 
 

@@ -24,7 +24,7 @@ from services.billing.handlers.invoices import (
     SELLERS,
     billable_customer,
     require_address,
-    require_future,
+    require_link_end,
     require_open,
 )
 from services.billing.store import books, invoices, links, payments
@@ -64,7 +64,7 @@ async def renew_payment_link(tx: Tx, command: RenewPaymentLink, *, secret_key: s
     if command.send_email:
         require_address(await billable_customer(tx, invoice.customer_id), draft=False)
     given = "link_expires_at" in command.model_fields_set
-    ends = require_future(command.link_expires_at, tx.now) if given else await links.usual_end(tx, tx.merchant)
+    ends = require_link_end(command.link_expires_at, tx.now) if given else await links.usual_end(tx, tx.merchant)
     await _close_public_checkout(tx, invoice)
     renewed = await links.renew(tx, invoice, secret_key, ends)
     return await books.tell_invoice(tx, LinkEmailRequested, renewed) if command.send_email else renewed

@@ -13,7 +13,7 @@ from contracts.billing import (
     StatementTooLong,
 )
 from contracts.identity import Customer, Merchant
-from contracts.message import Actor, CustomerId, Document, FieldError, InvalidInput, MerchantId, NotFound
+from contracts.message import Actor, CustomerId, Document, InvalidInput, MerchantId, NotFound
 from services.billing.documents import typeset
 from services.billing.documents.statement import statement_pdf as on_paper
 from services.billing.domain.periods import local_day
@@ -58,8 +58,8 @@ def _may_see(actor: Actor, merchant_id: MerchantId, customer_id: CustomerId) -> 
 
 
 async def _statement(work: Work, merchant: Merchant, question: AccountStatement | StatementPdf) -> Statement:
-    if reason := period_problem(question.from_on, question.to_on):
-        raise InvalidInput(reason, errors=(FieldError(field="to_on", message=reason, code="statement-period"),))
+    if problem := period_problem(question.from_on, question.to_on):
+        raise InvalidInput(problem.message, errors=(problem,))
     since = _midnight(question.from_on, merchant.time_zone)
     until = _midnight(question.to_on + timedelta(days=1), merchant.time_zone)
     whose = (work.db, merchant.merchant_id, question.customer_id)

@@ -27,7 +27,7 @@ from contracts.billing import (
 from contracts.identity import Customer
 from contracts.message import FieldError, InvalidInput, InvoiceId, NotAccepted, NotFound, SubscriptionId
 from services.billing.domain import periods, plans
-from services.billing.domain.invoices import invoice_problems, line_problems
+from services.billing.domain.invoices import invoice_problems, line_problems, link_end_problem
 from services.billing.domain.lines import Line, Totals, totals
 from services.billing.domain.periods import local_day
 from services.billing.domain.subscriptions import MOST_PAYMENTS, Standing, Terms, accept, due, terms_problems
@@ -135,12 +135,20 @@ def _agreed(tx: Tx, command: CreateSubscription, customer: Customer, today: date
     )
     if command.send_email and customer.email is None:
         problems.append(_error("send_email", "no-email-address", "This customer has no e-mail address."))
-    if command.link_expires_at is not None and command.link_expires_at <= tx.now:
-        problems.append(_error("link_expires_at", "link-end-past", "The payment link must end in the future."))
+    if problem := link_end_problem(command.link_expires_at, tx.now):
+        problems.append(problem)
     _refuse(problems)
     terms = _terms(command, sums)
-    _refuse(terms_problems(terms, today))
+    problems = terms_problems(terms, today)
+    _refuse(problems if command.instalments is not None else _of_equal_parts(problems))
     return _state(tx, command, lines, sums, terms)
+
+
+def _of_equal_parts(problems: list[FieldError]) -> list[FieldError]:
+    """Nobody typed the amount of a single part: what is wrong with them is how many there are to be, and said once."""
+    parts = [each for each in problems if each.field.startswith("instalments.")]
+    others = [each for each in problems if each not in parts]
+    return others + [each.model_copy(update={"field": "instalment_count"}) for each in parts[:1]]
 
 
 def _refuse(problems: list[FieldError]) -> None:

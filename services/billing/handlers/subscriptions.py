@@ -169,11 +169,17 @@ async def preview_subscription(work: Work, question: PreviewSubscription) -> Sub
         raise NotFound
     found = await subscriptions.subscription(work.db, work.cause.merchant_id, question.subscription_id)
     kept = require_sight(found, actor)
-    by: By = "customer" if actor.kind == "contact" else "merchant"
     zone = await zone_of(work.db, kept)
     today = local_day(work.db.clock.now(), zone)
     terms = agreements.terms_of(kept.state)
     now = domain.turned(terms, kept.standing, today)
+    try:
+        by = require_changer(actor)
+    except NotAllowed as role:
+        can_ask = actor.kind == "contact" and not actor.read_only
+        return SubscriptionPreview(
+            allowed=False, why_not="role-not-allowed", reason=role.detail, ask=can_ask, status=now.status
+        )
     if refused := domain.why_not(terms, now, question.action, today, by):
         can_ask = by == "customer" and _may_ask(refused.code)
         return SubscriptionPreview(

@@ -37,7 +37,17 @@ from contracts.billing import (
 from contracts.message import Currency, Document, InvoiceId, PaymentId, Question, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.shapes import Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
+from services.gateway.api.shapes import (
+    Answer,
+    Cursor,
+    Given,
+    IdempotencyKey,
+    Items,
+    Limit,
+    OfCustomer,
+    as_given,
+    items,
+)
 from services.gateway.readmodel.lists import PAGE
 from services.gateway.security import AnyAccount, Session, must_be_contact, must_be_member, viewer_of
 
@@ -131,10 +141,20 @@ class NewPaymentLink(Given):
 
     def fields(self) -> dict[str, Any]:
         """What was given, under the names that billing's command has for it."""
-        return {_NAMES.get(name, name): value for name, value in self.model_dump(exclude_unset=True).items()}
+        return named_for_billing(self)
 
 
 _NAMES = {"partial": "allow_partial", "expires_at": "link_expires_at"}
+
+
+def named_for_billing(given: Given) -> dict[str, Any]:
+    """What was given, under the names that billing's commands have for it."""
+    return {_NAMES.get(name, name): value for name, value in given.model_dump(exclude_unset=True).items()}
+
+
+def given_name(field: str) -> str:
+    """The other way round: what the API calls a field of billing's commands."""
+    return next((ours for ours, theirs in _NAMES.items() if theirs == field), field)
 
 
 class LinkEnd(Given):
@@ -147,7 +167,7 @@ class LinkEnd(Given):
 
     def fields(self) -> dict[str, Any]:
         """What was given, under the names that billing's command has for it."""
-        return {_NAMES.get(name, name): value for name, value in self.model_dump(exclude_unset=True).items()}
+        return named_for_billing(self)
 
 
 class Payable(Given):
@@ -156,7 +176,10 @@ class Payable(Given):
     amount: Annotated[
         int | None,
         Field(
-            gt=0, le=99_999_999_999, description="In minor units, where the invoice may be paid in parts; null: all."
+            gt=0,
+            le=99_999_999_999,
+            strict=True,
+            description="In minor units, where the invoice may be paid in parts; null: all.",
         ),
     ] = None
 
@@ -188,7 +211,8 @@ async def _by_member(request: Request, session: Session, command: MemberCommand,
     """Send a member's command about an invoice: a foreign one is not found, a contact's own is not permitted."""
     await _seen(request, session, command.invoice_id)
     must_be_member(session)
-    return Invoice.model_validate(await commands.send(request, command, id=key))
+    with as_given(given_name):
+        return Invoice.model_validate(await commands.send(request, command, id=key))
 
 
 @router.get("/invoices", operation_id="listInvoices", summary="Invoices, newest first")

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request
 from pydantic import AwareDatetime, Discriminator, Field, Tag
 
 from contracts.billing import CreatePaymentLink, CreateSubscription, NewEnd, NewInstalment, NewInterval, NewLine
-from contracts.message import Currency, CustomerId, FieldError, InvalidInput, Text
+from contracts.message import Currency, CustomerId, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.errors import ALTERNATIVE
-from services.gateway.api.invoices import Invoice, NewPaymentLink
-from services.gateway.api.shapes import Given, IdempotencyKey
+from services.gateway.api.invoices import Invoice, NewPaymentLink, given_name, named_for_billing
+from services.gateway.api.shapes import Given, IdempotencyKey, as_given
 from services.gateway.api.subscriptions import Subscription
 from services.gateway.security import AnyAccount, must_be_member, viewer_of
 
@@ -45,10 +45,7 @@ class _Agreement(Given):
 
     def fields(self) -> dict[str, Any]:
         """What was given, under the names that billing's command has for it."""
-        given = self.model_dump(exclude_unset=True)
-        if "expires_at" in given:
-            given["link_expires_at"] = given.pop("expires_at")
-        return given
+        return named_for_billing(self)
 
 
 class NewSubscription(_Agreement):
@@ -95,11 +92,6 @@ class NewPaymentPlan(_Agreement):
 
 
 _KINDS = ("one_time", "recurring", "payment_plan")
-_GIVEN_AS = {
-    "link_expires_at": "expires_at",
-    "allow_partial": "partial",
-    "instalment_count": "instalments.count",
-}
 
 
 def _kind(given: object) -> str:
@@ -135,24 +127,16 @@ async def create(
     await readmodel.customer(request.app.state.runtime.db, viewer_of(session), customer_id)
     must_be_member(session)
     for_whom = CustomerId(customer_id)
-    try:
+    equal = isinstance(body, NewPaymentPlan) and isinstance(body.instalments, EqualInstalments)
+    with as_given(_in_equal_parts if equal else given_name):
         if isinstance(body, NewPaymentLink):
             order = CreatePaymentLink(customer_id=for_whom, **body.fields())
             return Invoice.model_validate(await commands.send(request, order, id=key))
         agreement = CreateSubscription(customer_id=for_whom, **body.fields())
         return Subscription.model_validate(await commands.send(request, agreement, id=key))
-    except InvalidInput as refused:
-        raise _as_given(refused, body) from refused
 
 
-def _as_given(refused: InvalidInput, body: NewPaymentLink | NewSubscription | NewPaymentPlan) -> InvalidInput:
-    """The owner's refusal with each field under the name that it was given by."""
-    equal = isinstance(body, NewPaymentPlan) and isinstance(body.instalments, EqualInstalments)
-
-    def name(field: str) -> str:
-        if equal and (field == "interval" or field.startswith("interval.")):
-            return f"instalments.{field}"
-        return _GIVEN_AS.get(field, field)
-
-    errors = tuple(FieldError(**(each.model_dump() | {"field": name(each.field)})) for each in refused.errors)
-    return InvalidInput(refused.detail, errors=errors)
+def _in_equal_parts(field: str) -> str:
+    if field == "interval" or field.startswith("interval."):
+        return f"instalments.{field}"
+    return "instalments.count" if field == "instalment_count" else given_name(field)

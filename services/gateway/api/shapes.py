@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -9,6 +11,7 @@ from fastapi import Depends, Header, Query
 from pydantic import BaseModel, ConfigDict
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from contracts.message import InvalidInput
 from services.gateway.readmodel import Page
 
 T = TypeVar("T")
@@ -41,6 +44,16 @@ def items(page: Page[Any], of: type[T], **context: Any) -> Items[T]:
     return Items[T](
         items=[make.model_validate(each, context=context) for each in page.items], next_cursor=page.next_cursor
     )
+
+
+@contextmanager
+def as_given(name: Callable[[str], str]) -> Iterator[None]:
+    """Within it an owner's refusal names each field as the request did."""
+    try:
+        yield
+    except InvalidInput as refused:
+        errors = tuple(each.model_copy(update={"field": name(each.field)}) for each in refused.errors)
+        raise InvalidInput(refused.detail, errors=errors) from refused
 
 
 class EmptyIsAbsent:

@@ -13,7 +13,7 @@ from contracts.billing import AccountStatement, StatementPdf
 from contracts.message import CustomerId, FieldError, InvalidInput, minor_digits
 from services.gateway import commands, readmodel
 from services.gateway.api.document import refusals
-from services.gateway.api.shapes import Answer, OfCustomer
+from services.gateway.api.shapes import Answer, OfCustomer, as_given
 from services.gateway.domain import spreadsheet
 from services.gateway.security import AnyAccount, Session, viewer_of
 
@@ -53,6 +53,10 @@ class Statement(Answer):
     currencies: list[CurrencyStatement]
 
 
+def _given_name(field: str) -> str:
+    return {"from_on": "from", "to_on": "to"}.get(field, field)
+
+
 async def _whose(request: Request, session: Session, customer_id: UUID | None) -> CustomerId:
     """The customer asked for, or a contact's own. Raises NotFound for another's, InvalidInput when none is named."""
     viewer = viewer_of(session)
@@ -75,7 +79,8 @@ async def read(
     """A contact's own customer's; a member names one."""
     whose = await _whose(request, session, customer_id)
     asked = AccountStatement(customer_id=whose, from_on=from_on, to_on=to_on)
-    return Statement.model_validate(await commands.ask(request, asked))
+    with as_given(_given_name):
+        return Statement.model_validate(await commands.ask(request, asked))
 
 
 _FILES: dict[str, dict[int | str, dict[str, Any]]] = {
@@ -96,9 +101,9 @@ async def as_pdf(
 ) -> Response:
     """In the reader's language."""
     whose = await _whose(request, session, customer_id)
-    made = await commands.ask(
-        request, StatementPdf(customer_id=whose, from_on=from_on, to_on=to_on, locale=session.locale)
-    )
+    asked = StatementPdf(customer_id=whose, from_on=from_on, to_on=to_on, locale=session.locale)
+    with as_given(_given_name):
+        made = await commands.ask(request, asked)
     return _download(made.body, "application/pdf", f"statement-{from_on}-{to_on}.pdf")
 
 
@@ -114,7 +119,8 @@ async def as_csv(
 ) -> Response:
     """UTF-8, commas, decimal points; no cell is a formula."""
     whose = await _whose(request, session, customer_id)
-    found = await commands.ask(request, AccountStatement(customer_id=whose, from_on=from_on, to_on=to_on))
+    with as_given(_given_name):
+        found = await commands.ask(request, AccountStatement(customer_id=whose, from_on=from_on, to_on=to_on))
     return _download(_rows(found).encode(), "text/csv; charset=utf-8", f"statement-{from_on}-{to_on}.csv")
 
 

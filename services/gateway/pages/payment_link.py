@@ -40,6 +40,8 @@ def _show(
     page: Page, session: Session, customer: Customer, form: Form, *, more: str = "", replaced: Invoice | None = None
 ) -> Response:
     merchant = session.merchant
+    if "link_expires_at" in form.errors:
+        form.errors["link_expires_on"] = form.errors.pop("link_expires_at")
     filled = 1 + max((number for number, _ in form.numbered("lines")), default=-1)
     parts = 1 + max((number for number, _ in form.numbered("instalments")), default=-1)
     currency = form.get("currency") or (merchant.currency if merchant else "EUR")
@@ -105,13 +107,14 @@ def _link_end(form: Form, reader: Reader) -> datetime | None:
         return None
     try:
         day = date.fromisoformat(typed)
-    except ValueError as wrong:
+        ends = datetime.combine(day + timedelta(days=1), time(), reader.zone)
+    except (ValueError, OverflowError) as wrong:  # 9999-12-31 has no next day
         message = reader.gettext("Please enter a date.")
         raise InvalidInput(errors=(FieldError(field="link_expires_on", message=message),)) from wrong
     if day < reader.today:
         message = reader.gettext("The payment link must end in the future.")
         raise InvalidInput(errors=(FieldError(field="link_expires_on", message=message),))
-    return datetime.combine(day + timedelta(days=1), time(), reader.zone)
+    return ends
 
 
 def _fields(form: Form, customer_id: UUID, reader: Reader) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -146,10 +146,14 @@ async def test_a_link_ends_when_it_was_told_to(fake_shop: Shop) -> None:
     assert refused.value.members["why"] == "expired"
 
 
-async def test_a_link_cannot_end_in_the_past(fake_shop: Shop) -> None:
+async def test_a_link_ends_neither_in_the_past_nor_beyond_all_clocks(fake_shop: Shop) -> None:
     with pytest.raises(InvalidInput) as refused:
         await fake_shop.link(link_expires_at=fake_shop.clock.now())
     assert [each.field for each in refused.value.errors] == ["link_expires_at"]
+    for too_late in (fake_shop.clock.now() + timedelta(days=3654), datetime.max.replace(tzinfo=UTC)):
+        with pytest.raises(InvalidInput) as refused:
+            await fake_shop.link(link_expires_at=too_late)
+        assert [(each.field, each.code) for each in refused.value.errors] == [("link_expires_at", "link-end-too-late")]
     with pytest.raises(InvalidInput):
         await fake_shop.link(draft=True, link_expires_at=fake_shop.clock.now() + timedelta(days=1))
 

@@ -1,6 +1,6 @@
 """Subscriptions and payment plans, made, accepted and changed on the real database, over the fake and over the sandbox."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -167,6 +167,8 @@ async def test_with_a_trial_nothing_is_due_and_it_has_a_link_of_its_own(shop: Sh
             "instalments",
             "instalments-out-of-range",
         ),
+        ({"kind": "payment_plan", "instalment_count": 26}, "instalment_count", "instalment-too-small"),
+        ({"link_expires_at": datetime.max.replace(tzinfo=UTC)}, "link_expires_at", "link-end-too-late"),
     ],
 )
 async def test_what_is_wrong_is_named_by_its_field_and_nothing_is_made(
@@ -227,6 +229,22 @@ async def test_a_cancellation_at_the_periods_end_is_previewed_planned_and_undone
     assert undone == made
     with pytest.raises(SubscriptionNotChangeable):
         await shop.order(UndoCancelSubscription(subscription_id=order))
+
+
+async def test_a_preview_allows_nobody_what_the_command_would_refuse(fake_shop: Shop) -> None:
+    offered = await fake_shop.order(monthly(fake_shop, allow_customer_cancel=True))
+    made = await accepted(fake_shop, monthly(fake_shop, allow_customer_cancel=True))
+    for whose, subscription, why, ask in (
+        (fake_shop.member("sales"), made, "role-not-allowed", False),
+        (fake_shop.contact().model_copy(update={"role": "member"}), made, "role-not-allowed", True),
+        (fake_shop.contact().model_copy(update={"role": "owner"}), offered, "not-accepted", False),
+    ):
+        order = SubscriptionId(subscription.id)
+        asked = PreviewSubscription(subscription_id=order, action="cancel")
+        seen = await fake_shop.h.ask(asked, actor=whose, merchant_id=fake_shop.merchant_id)
+        assert (seen.allowed, seen.why_not, seen.ask) == (False, why, ask)
+        with pytest.raises((NotAllowed, SubscriptionNotChangeable)):
+            await fake_shop.order(CancelSubscription(subscription_id=order), whose)
 
 
 async def test_a_paused_plan_keeps_its_instalments_and_names_their_old_and_new_days(fake_shop: Shop) -> None:

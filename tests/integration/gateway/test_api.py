@@ -352,6 +352,25 @@ async def test_invalid_fields_are_named_and_what_was_sent_is_not_repeated(world:
     assert "hush-hush" not in answer.text
 
 
+@pytest.mark.parametrize("amount", ["12.00", "1200", True, 12.0])
+async def test_an_amount_is_a_whole_number_and_is_never_guessed_at(world: World, amount: object) -> None:
+    merchant = await world.merchant()
+    customer = await world.customer(merchant)
+    bill = invoice(customer, "paid", allow_partial=True)
+    await world.hear(InvoiceOpened(state=bill))
+    line = {"description": "Consulting", "unit_amount": amount}
+    async with world.client(await world.sign_in(await world.member(merchant))) as browser:
+        path = f"/api/v1/customers/{customer.id}/payment-links"
+        answer = await browser.post(path, json={**LINK, "lines": [line]})
+        assert [each["field"] for each in problem(answer, 422)["errors"]] == ["lines.0.unit_amount"]
+        answer = await browser.post(f"/api/v1/invoices/{bill.id}/refunds", json={"amount": amount})
+        assert [each["field"] for each in problem(answer, 422)["errors"]] == ["amount"]
+    async with world.client(await world.sign_in(await world.contact(customer))) as browser:
+        answer = await browser.post(f"/api/v1/invoices/{bill.id}/pay", json={"amount": amount})
+        assert [each["field"] for each in problem(answer, 422)["errors"]] == ["amount"]
+    assert {type(each.request) for each in world.owners.asked} == {SignIn}
+
+
 @pytest.mark.parametrize("key", ["a" * 256, "two words", "ümlaut"])
 async def test_an_idempotency_key_is_visible_ascii_of_at_most_255(world: World, key: str) -> None:
     async with world.client(await world.sign_in(await world.member(await world.merchant()))) as browser:

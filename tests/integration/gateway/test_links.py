@@ -22,13 +22,15 @@ from contracts.billing import (
     Invoice,
     InvoiceLinkChanged,
     InvoiceOpened,
+    OpenInvoice,
     PayLink,
+    RenewPaymentLink,
     ReplaceInvoice,
     RequestFreshLink,
     StartInvoicePayment,
 )
 from contracts.identity import Customer, Member, Merchant
-from contracts.message import InvoiceId, PaymentId
+from contracts.message import FieldError, InvalidInput, InvoiceId, PaymentId
 from tests.integration.gateway.world import START, World, invoice, with_link
 
 CHECKOUT = CheckoutStarted(
@@ -177,6 +179,34 @@ async def test_a_new_link_takes_what_the_form_says(world: World, customer: Custo
     assert order.link_expires_at.isoformat() == "2026-06-01T00:00:00+00:00"
     [line] = order.lines
     assert (str(line.discount_percent), line.reverse_charge) == ("12.5", True)
+
+
+async def test_the_end_of_a_link_that_cannot_be_is_named_as_it_was_given(
+    world: World, customer: Customer, member: Member
+) -> None:
+    error = FieldError(field="link_expires_at", message="On 2036-03-02 or earlier.")
+    refused = InvalidInput(errors=(error,))
+    world.owners.answers = {CreatePaymentLink: lambda _: refused, ReplaceInvoice: lambda _: refused}
+    world.owners.answers |= {OpenInvoice: lambda _: refused, RenewPaymentLink: lambda _: refused}
+    bill = await opened(world, customer, "ends")
+    line = {"description": "Workshop", "unit_amount": 100_00}
+    given = {"currency": "EUR", "lines": [line], "expires_at": "2999-12-31T00:00:00Z"}
+    async with world.client(await world.sign_in(member)) as browser:
+        for path, body in (
+            (f"customers/{customer.id}/payment-links", given),
+            (f"invoices/{bill.id}/replace", given),
+            (f"invoices/{bill.id}/open", {"expires_at": given["expires_at"]}),
+            (f"invoices/{bill.id}/link/renew", {"expires_at": given["expires_at"]}),
+        ):
+            answer = await browser.post(f"/api/v1/{path}", json=body)
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "expires_at")
+    typed = {"lines.0.description": "Workshop", "lines.0.unit_amount": "100", "currency": "EUR", "press": "save"}
+    async with await signed_in(world, member) as browser:
+        path = f"/console/customers/{customer.id}/payment-links/new"
+        page = await posted(browser, path, **(typed | {"link_expires_on": "2999-12-31"}))
+        assert (page.status_code, "On 2036-03-02 or earlier." in page.text) == (422, True)
+        page = await posted(browser, path, **(typed | {"link_expires_on": "9999-12-31"}))
+        assert (page.status_code, "Please enter a date." in page.text) == (422, True)
 
 
 async def test_the_form_begins_with_the_merchants_defaults(world: World, customer: Customer, member: Member) -> None:

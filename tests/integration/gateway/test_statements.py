@@ -12,7 +12,7 @@ from contracts.billing import (
     StatementPdf,
     StatementTooLong,
 )
-from contracts.message import CustomerId, Document
+from contracts.message import CustomerId, Document, FieldError, InvalidInput
 from tests.integration.gateway.world import Asked, World
 
 QUERY = "from=2026-01-01&to=2026-03-31"
@@ -101,3 +101,13 @@ async def test_a_page_shows_it_and_says_when_it_is_too_much(world: World) -> Non
         assert (
             await member.get("/console/customers/00000000-0000-0000-0000-000000000001/statement")
         ).status_code == 404
+
+
+async def test_a_wrong_period_is_named_as_it_was_given(world: World) -> None:
+    customer = await world.customer(await world.merchant())
+    refused = InvalidInput(errors=(FieldError(field="to_on", message="Too late."),))
+    world.owners.answers = {AccountStatement: lambda _: refused, StatementPdf: lambda _: refused}
+    async with world.client(await world.sign_in(await world.contact(customer))) as contact:
+        for kind in ("", "/statement.pdf", "/statement.csv"):
+            answer = await contact.get(f"/api/v1/statements{kind}?{QUERY}")
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "to")

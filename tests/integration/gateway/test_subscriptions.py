@@ -147,7 +147,7 @@ async def test_a_wrong_link_is_refused_by_the_names_that_it_was_given_with(
         asked = len(world.owners.asked)
         assert await fields({"kind": "monthly", "currency": "EUR", "lines": [LINE]}) == ["kind"]
         assert await fields(MONTHLY | {"interval": {"unit": "fortnight"}}) == ["interval.unit"]
-        assert await fields(PLAN | {"instalments": [{"amount": "much"}]}) == ["instalments.0.amount"]
+        assert await fields(PLAN | {"instalments": [{"amount": "12.00"}]}) == ["instalments.0.amount"]
         assert await fields(PLAN | {"instalments": {"interval": None}}) == ["instalments.count"]
         assert await fields(MONTHLY | {"due_on": "2026-04-01"}) == ["due_on"]
         assert await fields(PLAN) == ["instalments"]

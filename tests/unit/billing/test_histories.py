@@ -102,6 +102,7 @@ REACHABLE = frozenset(
         "refused: cancel, already-completed",
         "refused: cancel, cancel-not-allowed",
         "refused: cancel, minimum-term",
+        "refused: cancel, not-accepted",
         "refused: cancel, rest-undecided",
         "refused: pause, already-cancelled",
         "refused: pause, already-completed",

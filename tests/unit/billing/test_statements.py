@@ -32,5 +32,16 @@ def test_opening_and_entries_make_the_closing(opening: dict[str, int], amounts: 
 
 def test_a_period_ends_after_it_begins_and_is_not_for_ever() -> None:
     assert period_problem(DAY, DAY) is None
-    assert period_problem(DAY, date(2026, 3, 1)) == "The last day must not be before the first."
-    assert period_problem(date(2000, 1, 1), DAY) == "A statement covers at most 10 years."
+    assert said(DAY, date(2026, 3, 1)) == ("to_on", "The last day must not be before the first.")
+    assert said(date(2000, 1, 1), DAY) == ("to_on", "A statement covers at most 10 years.")
+
+
+def test_a_period_keeps_away_from_the_ends_of_the_calendar() -> None:
+    assert said(date(1, 1, 1), date(5, 1, 1)) == ("from_on", "This must be between 1900-01-01 and 2999-12-31.")
+    assert said(date(2995, 1, 1), date.max) == ("to_on", "This must be between 1900-01-01 and 2999-12-31.")
+
+
+def said(first: date, last: date) -> tuple[str, str]:
+    problem = period_problem(first, last)
+    assert problem is not None
+    return problem.field, problem.message

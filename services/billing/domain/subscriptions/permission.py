@@ -73,7 +73,8 @@ def _why_not_resumed(terms: Terms, now: Standing, by: By) -> Refused | None:
 
 
 def _why_not_cancelled(terms: Terms, now: Standing, by: By) -> Refused | None:
-    if now.status != "pending" and (refused := _why_not_changed(now)):
+    # What was not accepted is an offer, and those the merchant alone takes back.
+    if (now.status != "pending" or by == "customer") and (refused := _why_not_changed(now)):
         return refused
     if by == "merchant":
         return None
@@ -83,7 +84,7 @@ def _why_not_cancelled(terms: Terms, now: Standing, by: By) -> Refused | None:
         left = terms.minimum_payments - now.paid
         sentence = f"It can be cancelled after {terms.minimum_payments} payments; {left} are still to come."
         return Refused("minimum-term", sentence)
-    if terms.kind == "payment_plan" and terms.plan_on_cancel == "ask" and now.status != "pending":
+    if terms.kind == "payment_plan" and terms.plan_on_cancel == "ask":
         return Refused("rest-undecided", "The merchant decides what becomes of the remaining instalments. Ask them.")
     return None
 

@@ -1,7 +1,7 @@
 """The values of a subscription: what was agreed, how far it has come, what it charges next."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 from pydantic import JsonValue
@@ -129,7 +129,9 @@ def _recurring_problems(terms: Terms, today: date) -> list[FieldError]:
     found += _range_problem("trial_days", terms.trial_days, 0, MOST_TRIAL_DAYS)
     if terms.ends_after is not None:
         found += _range_problem("ends.after", terms.ends_after, 1, MOST_PAYMENTS)
-    first = max(terms.starts_on or today, today)
+    # A charge that the trial puts off beyond the end never comes, and nobody could accept that.
+    free = timedelta(days=min(max(terms.trial_days, 0), MOST_TRIAL_DAYS))
+    first = min(max(terms.starts_on or today, today), date.max - free) + free
     if terms.ends_on is not None and terms.ends_on < first:
         message = f"The end must be on {first} or later."
         found.append(_error("ends.on", "end-before-start", message, first=_day(first)))
