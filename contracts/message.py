@@ -57,12 +57,14 @@ EmailAddress = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 ]
 """One mailbox, 254 characters at most (RFC 5321, 4.5.3.1.3). Whether it exists only a mail can tell."""
-Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
-]
-"""A non-empty single line for people to read."""
-Text = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")]
-"""Several lines for people to read; line feeds allowed."""
+# What nobody reads: control characters, ends of lines within one, and what turns the letters after it around (U+202D and
+# U+202E), by which a text could show another amount than it holds.
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202d\u202e]*$"
+_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202d\u202e]*$"
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_ONE_LINE)]
+"""A non-empty single line for people to read, in any script."""
+Text = Annotated[str, StringConstraints(max_length=4000, pattern=_LINES)]
+"""Several lines for people to read, in any script; tabs and line feeds allowed."""
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 """A BCP 47 language tag such as `de` or `en-GB`."""
 Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4)]

@@ -68,6 +68,7 @@ _REFUSALS = {
     415: "The body is not JSON.",
     422: "Some of the input is not valid: `errors` names each field.",
     429: "Too many attempts; wait for `Retry-After` seconds.",
+    500: "A surprise on our side: `incident` is what its operator finds it by.",
     503: "Not taken, nothing has been done; try again after `Retry-After` seconds.",
     504: "Taken, but not answered in time; repeat with the same `Idempotency-Key`.",
 }
@@ -128,9 +129,8 @@ def _finished(document: dict[str, Any]) -> dict[str, Any]:
         for operation in path.values():
             operation.setdefault("security", [{"token": []}, {"cookie": []}])
             responses = operation["responses"]
-            for status, response in refusals(401, 422, 503).items():
-                if operation["security"] or status != 401:
-                    responses[str(status)] = response
+            always = (401, 403, 422, 500, 503) if operation["security"] else (422, 500, 503)
+            responses |= {str(status): response for status, response in refusals(*always).items()}
             operation["responses"] = {key: responses[key] for key in sorted(responses)}
             for key, response in responses.items():
                 response.setdefault("description", HTTPStatus(int(key)).phrase)

@@ -352,6 +352,21 @@ async def test_invalid_fields_are_named_and_what_was_sent_is_not_repeated(world:
     assert "hush-hush" not in answer.text
 
 
+@pytest.mark.parametrize("sign", ["\0", "\x1b", "\x7f", "\x9b", "\u202e"])
+async def test_what_nobody_can_read_is_no_text(world: World, sign: str) -> None:
+    merchant = await world.merchant()
+    customer = await world.customer(merchant)
+    typed = {**LINK, "memo": f"Thank{sign}you", "lines": [{"description": f"Work{sign}shop", "unit_amount": 1200}]}
+    async with world.client(await world.sign_in(await world.member(merchant))) as browser:
+        answer = await browser.post(f"/api/v1/customers/{customer.id}/payment-links", json=typed)
+        assert {each["field"] for each in problem(answer, 422)["errors"]} == {"memo", "lines.0.description"}
+        world.owners.answers[CreatePaymentLink] = lambda _: invoice(customer)
+        typed |= {"memo": "Danke!\n\t\u200f\u0634\u0643\u0631\u064b\u0627 \U0001f389"}
+        typed |= {"lines": [{"description": "\u0642\u0647\u0648\u0629 \U0001f389", "unit_amount": 1200}]}
+        path = f"/api/v1/customers/{customer.id}/payment-links"
+        assert (await browser.post(path, json=typed)).status_code == 201
+
+
 @pytest.mark.parametrize("amount", ["12.00", "1200", True, 12.0])
 async def test_an_amount_is_a_whole_number_and_is_never_guessed_at(world: World, amount: object) -> None:
     merchant = await world.merchant()
@@ -658,7 +673,8 @@ async def test_the_openapi_document_is_valid_and_complete(world: World) -> None:
     assert len({each["operationId"] for *_, each in operations}) == len(operations)
     for method, path, each in operations:
         assert each["summary"], path
-        assert "503" in each["responses"], path
+        assert {"500", "503"} <= each["responses"].keys(), path
+        assert each["security"] == [] or {"401", "403"} <= each["responses"].keys(), (method, path)
         for status, answer in each["responses"].items():
             if int(status) >= 400:
                 assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
