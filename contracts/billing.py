@@ -752,6 +752,16 @@ class SubscriptionLinkEmailRequested(Event[Subscription]):
     """A member asked that the customer be mailed the link on which it is accepted."""
 
 
+@event("billing.subscription.link_changed.v1")
+class SubscriptionLinkChanged(Event[Subscription]):
+    """The link on which it is accepted was withdrawn or made anew."""
+
+
+@event("billing.subscription.payment_method_chosen.v1")
+class SubscriptionPaymentMethodChosen(Event[Subscription]):
+    """Somebody chose what its charges go to: one of the customer's methods, or their default one again."""
+
+
 @event("billing.subscription.accepted.v1")
 class SubscriptionAccepted(Event[Subscription]):
     """The customer accepted it: its first invoice is paid, or a payment method was given. It is active."""
@@ -1198,9 +1208,63 @@ class CreateSubscription(Command[Subscription]):
 
 @command("billing.send_subscription_link.v1")
 class SendSubscriptionLink(Command[Subscription]):
-    """Mail the link on which a pending subscription is accepted (again). Refusals: NotFound, SubscriptionNotChangeable."""
+    """Mail the link on which a pending subscription is accepted (again), a new one where the old one is dead.
+
+    Refusals: NotFound, SubscriptionNotChangeable, InvalidInput (no e-mail address), NotAllowed.
+    """
 
     subscription_id: SubscriptionId
+
+
+@command("billing.renew_subscription_link.v1")
+class RenewSubscriptionLink(Command[Subscription]):
+    """Make a new link on which a pending subscription is accepted; the old one is dead from now on.
+
+    `link_expires_at` as in CreatePaymentLink. Refusals: NotFound, SubscriptionNotChangeable, InvalidInput, NotAllowed.
+    """
+
+    subscription_id: SubscriptionId
+    link_expires_at: AwareDatetime | None = None
+    send_email: bool = False
+
+
+@command("billing.revoke_subscription_link.v1")
+class RevokeSubscriptionLink(Command[Subscription]):
+    """Withdraw the link; the subscription goes on waiting for a new one. Refusals: NotFound, SubscriptionNotChangeable."""
+
+    subscription_id: SubscriptionId
+
+
+class FreshOffer(Shape):
+    """The answer to whoever asked for a fresh link to an offer: the same whether or not one was sent."""
+
+    subscription_id: SubscriptionId
+
+
+@command("billing.request_fresh_offer.v1")
+class RequestFreshOffer(Command[FreshOffer]):
+    """Mail a fresh link to the customer's address on record. The actor is *public*: whoever holds an expired or old one.
+
+    Asked more than once an hour it sends nothing more. Refusals: NotFound, PayLinkNotUsable (it was
+    withdrawn), SubscriptionNotChangeable.
+    """
+
+    subscription_id: SubscriptionId
+    token_sha256: str
+    """Of the link in their hands."""
+
+
+@command("billing.choose_subscription_method.v1")
+class ChooseSubscriptionMethod(Command[Subscription]):
+    """Choose what its charges go to from now on; null: the customer's default method.
+
+    Members (admin, manager) may, and the customer's owner and billing contacts. Debt of it that could not be charged is
+    charged to another method at once.
+    Refusals: SubscriptionNotChangeable, InvalidInput (`payment_method_id`), NotAllowed, NotFound.
+    """
+
+    subscription_id: SubscriptionId
+    payment_method_id: PaymentMethodId | None
 
 
 @command("billing.pause_subscription.v1")

@@ -7,12 +7,14 @@ from contracts.identity import Customer, Logo, Merchant
 from services.billing import cli, schedules, webhooks
 from services.billing.handlers import (
     accepting,
+    choosing,
     closing,
     defaults,
     ending,
     invoices,
     links,
     methods,
+    offers,
     paying,
     questions,
     refunding,
@@ -44,8 +46,10 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             invoices.commands(secret)
             | subscribing.commands(secret)
             | subscriptions.COMMANDS
+            | choosing.COMMANDS
             | ending.commands(stripe, settings)
             | links.commands(secret)
+            | offers.commands(secret)
             | defaults.COMMANDS
             | accepting.commands(stripe, settings)
             | closing.commands(stripe, settings)
@@ -54,7 +58,7 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             | methods.commands(stripe)
             | setups.commands(stripe, settings)
         ),
-        questions=questions.answers(secret) | subscriptions.ANSWERS | accepting.answers(secret) | statements.ANSWERS,
+        questions=questions.answers(secret) | subscriptions.ANSWERS | offers.answers(secret) | statements.ANSWERS,
         follows={Merchant: COPY, Logo: COPY, Customer: COPY},
         nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription}
         | {BillingDefaults: every_defaults, PaymentMethod: every_payment_method}

@@ -287,8 +287,17 @@ class Seed:
             "pending": waiting.model_copy(update={"first_invoice_id": asked.id}),
             "trial": make.subscription(
                 of, 1_900, title="Statistics", trial_days=14,
-                link=PayLink(token_sha256=digest("offer" * 8)), **pending,
+                link=PayLink(token_sha256=digest("offer" * 8), earlier_sha256=(digest("newer" * 8),)), **pending,
             ),
+            "shut": make.subscription(
+                of, 1_900, title="Search words", trial_days=14,
+                link=PayLink(token_sha256=digest("shut" * 8), revoked=True), **pending,
+            ),
+            "lapsed": make.subscription(
+                of, 1_900, title="Translations", trial_days=14,
+                link=PayLink(token_sha256=digest("lapsed" * 8), expires_at=make.NOW), **pending,
+            ),
+            "own card": make.subscription(of, 500, title="Mailbox", payment_method_id=self.method.id, **rights),
             "over": make.subscription(of, 700, title="Old hosting", **over),
         }  # fmt: skip
         overdue = make.invoice(of, 990, number="INV-106", subscription_id=self.agreed["late"].id, due_on=days(-3))
@@ -393,7 +402,8 @@ VISITOR = [
     *(f"/invitations/{why}-invitation-link-of-old" for why in ("accepted", "expired", "revoked", "superseded", "unknown")),
     *(f"/pay/{name}" for name in ("open" * 10, "paying" * 7, "paid" * 10, "void" * 10, "declined" * 5, "parts" * 8)),
     f"/pay/{'open' * 10}?paid=confirming",
-    *(f"/pay/{name * 8}" for name in ("agree", "offer")),
+    *(f"/pay/{name * 8}" for name in ("agree", "offer", "newer", "shut", "lapsed")),
+    f"/pay/{'lapsed' * 8}?done=fresh-link",
     *(f"/pay/{name * 6}" for name in ("revoked", "expired", "renewed", "replaced", "unknown")),
     f"/pay/{'expired' * 6}?done=fresh-link",
     "/nowhere",
@@ -433,6 +443,7 @@ def pages_of(seed: Seed, *, full: bool) -> dict[str, list[str]]:
         paths += [f"/{side}/subscriptions/{seed.agreed['late'].id}/pause?until=2020-01-01"]
     contact += [f"/portal/subscriptions/{seed.agreed['running'].id}/ask"]
     member += [f"/console/invoices/{invoice.id}" for invoice in seed.made.values()]
+    member += [f"/console/subscriptions/{seed.agreed['trial'].id}/link"]
     member += [f"/console/invoices/{seed.made['open'].id}/{page}" for page in ("link", "replacements/new")]
     member += [f"/console/invoices/{seed.made[name].id}/refunds/new" for name in ("refunded", "open")]
     member += [f"/console/customers/{each.id}" for each in (seed.invited, seed.fresh)]
@@ -531,7 +542,7 @@ def _serve() -> None:
 
     from chassis.service import Runtime, application
     from chassis.telemetry import configure_logging
-    from contracts.billing import PayLinkUrl
+    from contracts.billing import PayLinkUrl, SubscriptionLinkUrl
     from contracts.identity import InvitationNotUsable, ViewInvitation
     from contracts.message import Reply
     from services.gateway.app import build
@@ -556,7 +567,7 @@ def _serve() -> None:
         if isinstance(request, AccountStatement):
             wrong = FieldError(field="to_on", message="", code="statement-period")
             raise InvalidInput(errors=(wrong,))
-        if isinstance(request, PayLinkUrl):
+        if isinstance(request, PayLinkUrl | SubscriptionLinkUrl):
             return Reply(MailFacts(still_true=True, path="/pay/" + "open" * 10), ())
         if isinstance(request, PreviewSubscription):
             return Reply(_preview(request), ())

@@ -3,14 +3,13 @@
 import hmac
 from functools import partial
 
-from chassis.requests import Commands, Questions, Work, steps
+from chassis.requests import Commands, Work, steps
 from contracts.billing import (
     AcceptSubscription,
     SetupStarted,
-    SubscriptionLinkUrl,
     SubscriptionNotChangeable,
 )
-from contracts.message import CustomerId, MailFacts, NotAllowed, NotFound, SubscriptionId
+from contracts.message import CustomerId, NotAllowed, NotFound, SubscriptionId
 from services.billing.domain import subscriptions as domain
 from services.billing.domain.periods import local_day
 from services.billing.handlers.access import require_living_link
@@ -38,7 +37,10 @@ async def accept_subscription(
         raise SubscriptionNotChangeable(refused.sentence, why=refused.code)
     order = SubscriptionId(kept.state.id)
     token = subscription_token(settings.secret_key, order, kept.link_generation)
-    purpose = Purpose(CustomerId(kept.state.customer_id), command.return_path, order, token)
+    link = kept.state.link
+    purpose = Purpose(
+        CustomerId(kept.state.customer_id), command.return_path, order, token, link.renewed_at if link else None
+    )
     return await hosted_setup(work, purpose, stripe=stripe, settings=settings)
 
 
@@ -58,29 +60,6 @@ def _require_customer(work: Work, found: Kept | None, token_sha256: str | None) 
     return found
 
 
-async def subscription_link(work: Work, question: SubscriptionLinkUrl, *, secret_key: str) -> MailFacts:
-    """The secret path of the page on which it is accepted."""
-    actor = work.cause.actor
-    if work.cause.merchant_id is None:
-        raise NotFound
-    found = await subscriptions.subscription(work.db, work.cause.merchant_id, question.subscription_id)
-    kept = require_sight(found, actor)
-    if actor.kind not in ("member", "api_key"):
-        raise NotAllowed("Only the merchant can copy the link.")
-    require_living_link(kept.state.link, work.db.clock.now())
-    return MailFacts(still_true=kept.standing.status == "pending", path=link_path(kept, secret_key))
-
-
-def link_path(kept: Kept, secret_key: str) -> str:
-    """The secret path of the public page on which it is accepted; `/pay/…`, as an invoice's."""
-    return f"/pay/{subscription_token(secret_key, SubscriptionId(kept.state.id), kept.link_generation)}"
-
-
 def commands(stripe: StripeGateway, settings: Settings) -> Commands:
     """Which function answers which command."""
     return {AcceptSubscription: steps(partial(accept_subscription, stripe=stripe, settings=settings))}
-
-
-def answers(secret_key: str) -> Questions:
-    """Which function answers which question. Links are derived from `secret_key`."""
-    return {SubscriptionLinkUrl: partial(subscription_link, secret_key=secret_key)}

@@ -29,7 +29,8 @@ from services.billing.handlers.invoices import (
 )
 from services.billing.store import books, invoices, links, payments
 
-_NOT_AGAIN_WITHIN = timedelta(hours=1)
+NOT_AGAIN_WITHIN = timedelta(hours=1)
+"""Whoever holds a dead link has a fresh one mailed so seldom."""
 
 
 async def send_payment_link(tx: Tx, command: SendPaymentLink, *, secret_key: str) -> Invoice:
@@ -73,7 +74,7 @@ async def renew_payment_link(tx: Tx, command: RenewPaymentLink, *, secret_key: s
 async def request_fresh_link(tx: Tx, command: RequestFreshLink, *, secret_key: str) -> FreshLink:
     """Mail a new link to the customer, never to whoever holds the old one; at most once an hour."""
     invoice = await invoices.lock_invoice(tx, tx.merchant, command.invoice_id)
-    if invoice is None or invoice.link is None or not _holds(invoice.link, command.token_sha256):
+    if invoice is None or invoice.link is None or not holds(invoice.link, command.token_sha256):
         raise NotFound
     answer = FreshLink(invoice_id=command.invoice_id)
     if invoice.link.revoked or invoice.link.replaced_by is not None:
@@ -81,7 +82,7 @@ async def request_fresh_link(tx: Tx, command: RequestFreshLink, *, secret_key: s
         raise PayLinkNotUsable("This payment link was withdrawn. Please ask for a new one.", why=why)
     require_open(invoice)
     customer = await billable_customer(tx, invoice.customer_id)
-    lately = invoice.link.renewed_at is not None and tx.now - invoice.link.renewed_at < _NOT_AGAIN_WITHIN
+    lately = invoice.link.renewed_at is not None and tx.now - invoice.link.renewed_at < NOT_AGAIN_WITHIN
     if lately or links.why_dead(invoice.link, tx.now) is None or customer.email is None:
         return answer
     renewed = await links.renew(tx, invoice, secret_key, await links.usual_end(tx, tx.merchant))
@@ -89,7 +90,8 @@ async def request_fresh_link(tx: Tx, command: RequestFreshLink, *, secret_key: s
     return answer
 
 
-def _holds(link: PayLink, token_sha256: str) -> bool:
+def holds(link: PayLink, token_sha256: str) -> bool:
+    """Whether this is the hash of the link's token, or of one before it."""
     return any(hmac.compare_digest(each, token_sha256) for each in (link.token_sha256, *link.earlier_sha256))
 
 

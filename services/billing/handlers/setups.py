@@ -5,6 +5,7 @@ saved before Stripe is asked; the last transaction stores the page's address wit
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal, TypeAlias, assert_never
 
@@ -18,7 +19,7 @@ from services.billing.handlers.methods import require_wallet
 from services.billing.settings import Settings
 from services.billing.store import agreements, copies, setups, stripe_customers, subscriptions
 from services.billing.store.accounts import account_of
-from services.billing.store.setups import Setup
+from services.billing.store.setups import PUBLIC, Setup
 from services.billing.store.stripe_customers import Owner
 from services.billing.stripe_gateway import (
     SetupReference,
@@ -38,12 +39,16 @@ _ROUNDS = 4
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a page is opened for. `token`: a pay link's, in the return path; it stands in no row of ours."""
+    """What a page is opened for. `token`: a pay link's, in the return path; it stands in no row of ours.
+
+    `not_before`: pages that were opened earlier are not gone on with, they belong to a link that is dead.
+    """
 
     customer_id: CustomerId
     return_path: str
     subscription_id: SubscriptionId | None = None
     token: str = ""
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ async def _plan(work: Work, purpose: Purpose, settings: Settings) -> Plan:
             return Unknown(customer, account)
         payer = payer_of(tx.cause.actor)
         standing = await setups.open_setup(
-            tx, tx.merchant, purpose.customer_id, account, payer, purpose.subscription_id
+            tx, tx.merchant, purpose.customer_id, account, payer, purpose.subscription_id, purpose.not_before
         )
         if standing is not None:
             return standing
@@ -121,7 +126,7 @@ async def _plan(work: Work, purpose: Purpose, settings: Settings) -> Plan:
 
 def payer_of(actor: Actor) -> str:
     """Who resumes whose page: a person their own, and whoever holds a link that of the link."""
-    return "public" if actor.kind == "public" else str(actor)
+    return PUBLIC if actor.kind == "public" else str(actor)
 
 
 async def _new_setup(tx: Tx, purpose: Purpose, owner: Owner, settings: Settings) -> Setup:

@@ -17,15 +17,13 @@ from contracts.billing import (
     Interval,
     LinkEmailRequested,
     PayLink,
-    SendSubscriptionLink,
     Subscription,
     SubscriptionCreated,
     SubscriptionLinkEmailRequested,
-    SubscriptionNotChangeable,
     TaxLine,
 )
 from contracts.identity import Customer
-from contracts.message import FieldError, InvalidInput, InvoiceId, NotAccepted, NotFound, SubscriptionId
+from contracts.message import FieldError, InvalidInput, InvoiceId, NotAccepted, SubscriptionId
 from services.billing.domain import periods, plans
 from services.billing.domain.invoices import invoice_problems, line_problems, link_end_problem
 from services.billing.domain.lines import Line, Totals, totals
@@ -73,21 +71,6 @@ async def create_subscription(tx: Tx, command: CreateSubscription, *, secret_key
     if command.send_email:
         await books.tell_invoice(tx, LinkEmailRequested, invoice)
     return kept.state
-
-
-async def send_subscription_link(tx: Tx, command: SendSubscriptionLink) -> Subscription:
-    """Mail the link on which a pending subscription is accepted, or that of its first invoice."""
-    require_role(tx.cause.actor, *SELLERS)
-    kept = await subscriptions.lock_subscription(tx, tx.merchant, command.subscription_id)
-    if kept is None:
-        raise NotFound
-    if kept.standing.status != "pending":
-        raise SubscriptionNotChangeable("It is accepted already, or over.", why="not-pending")
-    if (await billable_customer(tx, kept.state.customer_id)).email is None:
-        raise InvalidInput(errors=(_error("send_email", "no-email-address", "This customer has no e-mail address."),))
-    if kept.state.first_invoice_id is None:
-        return (await agreements.tell(tx, kept, SubscriptionLinkEmailRequested, "UTC")).state
-    raise SubscriptionNotChangeable("Send the payment link of its first invoice.", why="send-the-invoice")
 
 
 def subscription_token(secret_key: str, subscription_id: SubscriptionId, generation: int) -> str:
@@ -265,7 +248,4 @@ def _error(field: str, code: str, message: str, **values: JsonValue) -> FieldErr
 
 def commands(secret_key: str) -> Commands:
     """Which function answers which command. Links are derived from `secret_key`."""
-    return {
-        CreateSubscription: partial(create_subscription, secret_key=secret_key),
-        SendSubscriptionLink: send_subscription_link,
-    }
+    return {CreateSubscription: partial(create_subscription, secret_key=secret_key)}

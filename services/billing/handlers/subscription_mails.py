@@ -3,7 +3,7 @@
 from chassis.requests import Work
 from contracts.billing import BillingMailFacts, Subscription
 from contracts.message import MailFacts, NotFound, SubscriptionId
-from services.billing.handlers.subscribing import subscription_token
+from services.billing.handlers.offers import link_path
 from services.billing.store import collecting, subscriptions
 from services.billing.store.links import why_dead
 
@@ -25,8 +25,7 @@ async def subscription_facts(work: Work, question: BillingMailFacts, *, secret_k
         return MailFacts(still_true=True, facts=facts)
     if why_dead(state.link, work.db.clock.now()):
         return MailFacts(still_true=False, why_not="link", facts=facts)
-    token = subscription_token(secret_key, SubscriptionId(state.id), kept.link_generation)
-    return MailFacts(still_true=True, path=f"/pay/{token}", facts=facts)
+    return MailFacts(still_true=True, path=link_path(kept, secret_key), facts=facts)
 
 
 def _true(kind: str, state: Subscription) -> bool:

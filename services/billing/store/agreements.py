@@ -11,6 +11,7 @@ from chassis.database import Tx
 from contracts.billing import (
     Instalment,
     Invoice,
+    PayLink,
     Period,
     PlannedCharge,
     Subscription,
@@ -38,7 +39,7 @@ from services.billing.domain.subscriptions import (
     why_not,
 )
 from services.billing.store import copies, debts, setups, subscriptions, wallets
-from services.billing.store.setups import Setup
+from services.billing.store.setups import PUBLIC, Setup
 from services.billing.store.subscriptions import Kept
 
 CHANNEL = debts.CHANNEL
@@ -227,9 +228,16 @@ async def _accepted_by_method(tx: Tx, setup: Setup) -> None:
     if kept is None or why_not(terms_of(kept.state), kept.standing, "accept", today, "customer"):
         # Accepted before, or withdrawn meanwhile: the method is kept, nothing is charged for this.
         return
+    if setup.payer == PUBLIC and _is_shut(kept.state.link, setup.created_at):
+        return
     after = accept(terms_of(kept.state), kept.standing, today)
     await tell(tx, shown(kept, after, accepted_at=tx.now), SubscriptionAccepted, zone)
     tx.notify(CHANNEL)
+
+
+def _is_shut(link: PayLink | None, opened_at: datetime) -> bool:
+    """Whether the link through which a page was opened has been withdrawn or made anew since: nothing is agreed by it."""
+    return link is None or link.revoked or (link.renewed_at is not None and opened_at < link.renewed_at)
 
 
 async def invoice_withdrawn(tx: Tx, invoice: Invoice, reason: str | None) -> None:

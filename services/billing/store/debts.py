@@ -4,14 +4,26 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from chassis.database import Database, Row, Tx
-from contracts.message import CustomerId, MerchantId
+from contracts.message import CustomerId, MerchantId, SubscriptionId
 
 CHANNEL = "subscription_due"
 """What is notified when something may be collected at once; the same as of subscriptions, for the same worker."""
 
 
-async def new_default(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> None:
-    """The customer has a default method that they did not have: their debt is collected at once, once this has committed.
+async def is_owed(tx: Tx, subscription_id: SubscriptionId) -> bool:
+    """Whether an invoice of this subscription is open of which an automatic charge has failed."""
+    found = await tx.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM invoice
+                       WHERE subscription_id = $1 AND status = 'open' AND (collection->>'failures')::int > 0)
+        """,
+        subscription_id,
+    )
+    return bool(found)
+
+
+async def collect(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> None:
+    """There is a method that their debt was not charged to yet: it is collected at once, once this has committed.
 
     Only asked for here: whoever changes methods holds the customer's row, and waits for no invoice.
     """

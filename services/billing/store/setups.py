@@ -11,6 +11,9 @@ from chassis.database import Database, Row, Tx
 from contracts.message import CustomerId, MerchantId, SubscriptionId
 from services.billing.store.copies import Reader
 
+PUBLIC = "public"
+"""The payer of a page that was opened through a link."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -72,6 +75,7 @@ async def open_setup(
     account: str | None,
     payer: str,
     subscription_id: SubscriptionId | None,
+    not_before: datetime | None,
 ) -> Setup | None:
     """The setup that this person has begun for this purpose and not ended. Its caller holds the customer's lock."""
     row = await tx.fetchrow(
@@ -79,6 +83,7 @@ async def open_setup(
         SELECT {_ALL} FROM setup
         WHERE merchant_id = $1 AND customer_id = $2 AND account = $3 AND payer = $4
           AND subscription_id IS NOT DISTINCT FROM $5 AND status = 'created'
+          AND ($6::timestamptz IS NULL OR created_at >= $6)
         ORDER BY id DESC LIMIT 1
         """,  # noqa: S608 - a constant
         merchant_id,
@@ -86,6 +91,7 @@ async def open_setup(
         account or "",
         payer,
         subscription_id,
+        not_before,
     )
     return _setup(row)
 

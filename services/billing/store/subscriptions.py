@@ -113,6 +113,15 @@ async def claim_due(tx: Tx, at: datetime) -> Kept | None:
     return _kept(row)
 
 
+async def next_link(tx: Tx, subscription_id: SubscriptionId) -> int:
+    """Begin a new generation of its own link: the token of the one before is dead. Its caller holds its lock."""
+    generation: int = await tx.fetchval(
+        "UPDATE subscription SET link_generation = link_generation + 1 WHERE id = $1 RETURNING link_generation",
+        subscription_id,
+    )
+    return generation
+
+
 async def put_off(db: Database | Tx, subscription_id: UUID, until: datetime | None) -> None:
     """Let the calendar wait with it. Not announced: nothing has changed."""
     await db.execute("UPDATE subscription SET next_turn_at = $2 WHERE id = $1", subscription_id, until)

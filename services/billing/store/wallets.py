@@ -127,7 +127,7 @@ async def _keep(tx: Tx, before: list[Kept], after: list[Kept]) -> None:
             await _tell(tx, now, _event(was, now))
         if was is not None and now.method.is_default and now.method.working and not was.method.working:
             # A renewed card is as good as a new one: what it could not be charged is collected at once.
-            await debts.new_default(tx, merchant_id, customer_id)
+            await debts.collect(tx, merchant_id, customer_id)
 
 
 def is_used(kept: Kept, uses: Iterable[Use]) -> bool:
@@ -148,7 +148,7 @@ def _event(was: Kept | None, now: Kept) -> type[Event[PaymentMethod]]:
 async def _tell(tx: Tx, kept: Kept, event: type[Event[PaymentMethod]]) -> None:
     tx.announce(event(state=kept.method), sequence=await methods.save_method(tx, kept))
     if kept.method.is_default and event in (PaymentMethodAdded, PaymentMethodMadeDefault):
-        await debts.new_default(tx, kept.method.merchant_id, kept.method.customer_id)
+        await debts.collect(tx, kept.method.merchant_id, kept.method.customer_id)
 
 
 async def _remove(tx: Tx, kept: Kept) -> None:

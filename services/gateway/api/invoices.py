@@ -34,7 +34,7 @@ from contracts.billing import (
     TaxLine,
     VoidInvoice,
 )
-from contracts.message import Currency, Document, InvoiceId, PaymentId, Question, Text
+from contracts.message import Currency, Document, InvoiceId, MailFacts, PaymentId, Question, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.shapes import (
@@ -57,7 +57,7 @@ Status = Literal["draft", "open", "paid", "void", "uncollectible"]
 
 
 class Link(Answer):
-    """The state of the public URL; the URL itself is handed out by `POST /invoices/{id}/link`."""
+    """The state of the public URL; the URL itself is handed out by `POST .../{id}/link`."""
 
     revoked: bool
     expires_at: datetime | None
@@ -185,7 +185,7 @@ class Payable(Given):
 
 
 class PublicUrl(Answer):
-    """The invoice's public page. Whoever has this address can see and pay it."""
+    """A public page. Whoever has this address can see and pay the invoice, or accept the subscription."""
 
     url: str
 
@@ -340,7 +340,12 @@ async def link(request: Request, invoice_id: UUID, session: AnyAccount, _key: Id
     """The URL is a secret and stored nowhere; asking again gives the same one. Members only."""
     seen = await _seen(request, session, invoice_id)
     must_be_member(session)
-    facts = await commands.ask(request, PayLinkUrl(invoice_id=seen))
+    return await public_url(request, PayLinkUrl(invoice_id=seen))
+
+
+async def public_url(request: Request, question: Question[MailFacts]) -> PublicUrl:
+    """The address that a member copies. Raises PayLinkNotUsable."""
+    facts = await commands.ask(request, question)
     if not facts.still_true or facts.path is None:
         raise PayLinkNotUsable(facts.why_not or "")
     return PublicUrl(url=request.app.state.settings.public_url + facts.path)

@@ -12,6 +12,7 @@ from pydantic import Field
 from contracts.billing import (
     AskAboutSubscription,
     CancelSubscription,
+    ChooseSubscriptionMethod,
     Instalment,
     Interval,
     LineItem,
@@ -20,16 +21,19 @@ from contracts.billing import (
     Period,
     PlannedCharge,
     PreviewSubscription,
+    RenewSubscriptionLink,
     ResumeSubscription,
+    RevokeSubscriptionLink,
     SendSubscriptionLink,
+    SubscriptionLinkUrl,
     TaxLine,
     UndoCancelSubscription,
 )
-from contracts.message import SubscriptionId, Text
+from contracts.message import PaymentMethodId, SubscriptionId, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.invoices import Invoice, Link
-from services.gateway.api.shapes import Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
+from services.gateway.api.invoices import Invoice, Link, LinkEnd, PublicUrl, public_url
+from services.gateway.api.shapes import EXAMPLE, Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
 from services.gateway.readmodel.lists import PAGE
 from services.gateway.readmodel.subscriptions import SubscriptionStatus
 from services.gateway.security import AnyAccount, Session, must_be_contact, must_be_member, viewer_of
@@ -141,6 +145,12 @@ class Wish(Given):
     note: Annotated[Text | None, Field(max_length=1000)] = None
 
 
+class SubscriptionChange(Given):
+    """What to change. `payment_method_id`: one of the customer's payment methods; null: whichever is their default."""
+
+    payment_method_id: Annotated[UUID | None, Field(examples=[EXAMPLE])]
+
+
 async def _seen(request: Request, session: Session, subscription_id: UUID) -> SubscriptionId:
     """A subscription that this session may see. Raises NotFound."""
     await readmodel.subscription(request.app.state.runtime.db, viewer_of(session), subscription_id)
@@ -152,7 +162,10 @@ Order = (
     | ResumeSubscription
     | CancelSubscription
     | UndoCancelSubscription
+    | ChooseSubscriptionMethod
     | SendSubscriptionLink
+    | RenewSubscriptionLink
+    | RevokeSubscriptionLink
     | AskAboutSubscription
 )
 
@@ -209,6 +222,21 @@ async def invoices(
         request.app.state.runtime.db, viewer_of(session), seen, cursor=cursor, limit=limit
     )
     return items(found, Invoice)
+
+
+@router.patch(
+    "/subscriptions/{subscription_id}",
+    operation_id="changeSubscription",
+    summary="Choose which payment method it charges",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def change(
+    request: Request, subscription_id: UUID, body: SubscriptionChange, session: AnyAccount, key: IdempotencyKey
+) -> Subscription:
+    """Members (admin, manager), and the customer's owner and billing contacts. What could not be charged is charged to it."""
+    seen = await _seen(request, session, subscription_id)
+    chosen = PaymentMethodId(body.payment_method_id) if body.payment_method_id else None
+    return await _done(request, ChooseSubscriptionMethod(subscription_id=seen, payment_method_id=chosen), key)
 
 
 @router.post(
@@ -293,6 +321,48 @@ async def send(request: Request, subscription_id: UUID, session: AnyAccount, key
     seen = await _seen(request, session, subscription_id)
     must_be_member(session)
     return await _done(request, SendSubscriptionLink(subscription_id=seen), key)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/link/renew",
+    operation_id="renewSubscriptionLink",
+    summary="Make a new link on which it is accepted",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def renew(
+    request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
+) -> Subscription:
+    """The one before leads nowhere from now on but to a page that says so. Members only."""
+    seen = await _seen(request, session, subscription_id)
+    must_be_member(session)
+    given = body.fields() if body else {}
+    return await _done(request, RenewSubscriptionLink(subscription_id=seen, **given), key)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/link/revoke",
+    operation_id="revokeSubscriptionLink",
+    summary="Withdraw the link on which it is accepted",
+    responses=refusals(*COMMAND, 404, 409),
+)
+async def revoke(request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Subscription:
+    """It goes on waiting: a new link, or a mail with one, opens it again. Members only."""
+    seen = await _seen(request, session, subscription_id)
+    must_be_member(session)
+    return await _done(request, RevokeSubscriptionLink(subscription_id=seen), key)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/link",
+    operation_id="copySubscriptionLink",
+    summary="The public URL on which it is accepted",
+    responses=refusals(*COMMAND, 404, 410),
+)
+async def link(request: Request, subscription_id: UUID, session: AnyAccount, _key: IdempotencyKey) -> PublicUrl:
+    """The URL is a secret and stored nowhere; asking again gives the same one. Members only."""
+    seen = await _seen(request, session, subscription_id)
+    must_be_member(session)
+    return await public_url(request, SubscriptionLinkUrl(subscription_id=seen))
 
 
 @router.post(

@@ -18,6 +18,11 @@ from .agreement import terms
 from .brand import brand_of
 from .forms import Form
 from .page import Page, see
+from .subscriptions import dead_link
+
+_FRESH = {"expired", "renewed"}
+"""Whoever holds such a link may have a new one mailed to the customer."""
+_DEAD = {"cancelled", "completed", "revoked", *_FRESH}
 
 
 async def offer(request: Request, token: str) -> Response | None:
@@ -31,7 +36,7 @@ async def accept(request: Request, token: str) -> Response | None:
     agreed = await _offered(request, token)
     if agreed is None:
         return None
-    if _why_not(request, agreed):
+    if _why_not(request, agreed, token):
         return await _show(request, token, agreed, Form())
     form = await Form.posted(request)
     page = await Page.of(request, None, customer=await _customer(request, agreed))
@@ -52,18 +57,41 @@ async def accept(request: Request, token: str) -> Response | None:
     return await _show(request, token, agreed, form)
 
 
+async def fresh_offer(request: Request, token: str) -> Response | None:
+    """Have a new link mailed to the customer's address, whoever holds the dead one. None when the token is for no offer."""
+    agreed = await _offered(request, token)
+    if agreed is None:
+        return None
+    if _why_not(request, agreed, token) not in _FRESH:
+        return see(f"/pay/{token}")
+    form = await Form.posted(request)
+    page = await Page.of(request, None, customer=await _customer(request, agreed))
+    with form.refusals(page.reader):
+        await commands.send(
+            request,
+            billing.RequestFreshOffer(subscription_id=SubscriptionId(agreed.id), token_sha256=digest(token)),
+            id=form.command_id,
+            public=bearer_of(token),
+            merchant_id=agreed.merchant_id,
+            known=[(Customer, agreed.customer_id)],
+        )
+        return see(f"/pay/{token}?done=fresh-link")
+    return await _show(request, token, agreed, form)
+
+
 async def _offered(request: Request, token: str) -> Subscription | None:
     agreed = await readmodel.subscription_by_link(request.app.state.runtime.db, digest(token))
     return None if agreed is None or agreed.link is None else agreed
 
 
-def _why_not(request: Request, agreed: Subscription) -> str:
-    """Why it cannot be accepted here: its state, or *expired*; empty while it can."""
+def _why_not(request: Request, agreed: Subscription, token: str) -> str:
+    """Why it cannot be accepted here: its state, or *revoked*, *renewed* (there is a newer link), *expired*; empty: it can."""
     if agreed.status != "pending" or agreed.link is None:
         return agreed.status
-    ends = agreed.link.expires_at
-    dead = agreed.link.revoked or (ends is not None and ends <= request.app.state.runtime.clock.now())
-    return "expired" if dead else ""
+    dead = dead_link(agreed, request.app.state.runtime.clock.now())
+    if dead != "revoked" and agreed.link.token_sha256 != digest(token):
+        return "renewed"
+    return dead
 
 
 async def _customer(request: Request, agreed: Subscription) -> Customer | None:
@@ -77,16 +105,17 @@ async def _customer(request: Request, agreed: Subscription) -> Customer | None:
 async def _show(request: Request, token: str, agreed: Subscription, form: Form) -> Response:
     merchant = await brand_of(request, agreed.merchant_id)
     page = await Page.of(request, None, merchant=merchant, customer=await _customer(request, agreed))
-    why = _why_not(request, agreed)
+    why = _why_not(request, agreed, token)
     return page.render(
         "offer.html",
-        status=410 if why in {"cancelled", "completed", "expired"} else form.status,
+        status=410 if why in _DEAD and not form.problem else form.status,
         token=token,
         form=form,
         subscription=agreed,
         why=why,
         terms=terms(agreed, merchant.name if merchant else "", page.reader),
         confirming=request.query_params.get("accepted") == "confirming",
+        asked=request.query_params.get("done") == "fresh-link",
     )
 
 

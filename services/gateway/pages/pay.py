@@ -20,7 +20,7 @@ from .agreement import terms
 from .brand import brand_of
 from .documents import credit_note, pdf
 from .forms import Form
-from .offer import accept, offer, offered_by
+from .offer import accept, fresh_offer, offer, offered_by
 from .page import Page, see
 from .parts import amount_of
 
@@ -131,6 +131,8 @@ async def pay(request: Request, token: str) -> Response:
 async def fresh_link(request: Request, token: str) -> Response:
     """Have a new link mailed to the address that the invoice belongs to, whoever holds the dead one."""
     invoice, why = await _found(request, token)
+    if invoice is None and (answer := await fresh_offer(request, token)) is not None:
+        return answer
     form = await Form.posted(request)
     if invoice is None or why not in {"expired", "renewed"}:
         return await _dead(request, token, invoice, why) if why else see(f"/pay/{token}")

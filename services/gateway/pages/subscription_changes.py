@@ -6,11 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
 from contracts import billing
 from contracts.billing import Subscription, SubscriptionPreview
-from contracts.message import Command, NotFound
+from contracts.message import Command
 from services.gateway import commands
 from services.gateway.security import Session
 from services.gateway.security.doors import ContactSession, MemberSession
@@ -39,6 +40,16 @@ _ORDERS: dict[str, type[Command[Subscription]]] = {
     "cancel": billing.CancelSubscription,
     "undo-cancel": billing.UndoCancelSubscription,
 }
+
+
+class _Verb(StringConvertor):
+    """One of the actions: what else follows a subscription's address belongs to other pages."""
+
+    regex = "|".join(_ORDERS)
+
+
+register_url_convertor("change", _Verb())
+
 _CHOSEN = {"pause": ("when", "until"), "cancel": ("when", "rest")}
 """What there is to choose about an action, by the names of billing's fields."""
 _WISHES = {"pause": "pause", "resume": "resume", "cancel": "cancel", "undo-cancel": "other"}
@@ -97,16 +108,12 @@ def _first_choice(agreed: Subscription, verb: str, session: Session) -> dict[str
 
 async def _look(request: Request, session: Session, base: str, subscription_id: UUID, verb: str) -> Response:
     agreed = await subscription_of(request, session, subscription_id)
-    if verb not in _ORDERS:
-        raise NotFound
     values = _first_choice(agreed, verb, session) | dict(request.query_params)
     return await _show(request, session, base, agreed, verb, Form(values))
 
 
 async def _carry_out(request: Request, session: Session, base: str, subscription_id: UUID, verb: str) -> Response:
     agreed = await subscription_of(request, session, subscription_id)
-    if verb not in _ORDERS:
-        raise NotFound
     form = await Form.posted(request)
     page = await Page.of(request, session)
     given: dict[str, Any] = {"subscription_id": agreed.id, **_chosen(verb, form)}
@@ -161,25 +168,25 @@ async def ask(request: Request, session: ContactSession, subscription_id: UUID) 
 # --- the two sides --------------------------------------------------------------------------------------------------
 
 
-@router.get("/portal/subscriptions/{subscription_id:uuid}/{verb}")
+@router.get("/portal/subscriptions/{subscription_id:uuid}/{verb:change}")
 async def look(request: Request, session: ContactSession, subscription_id: UUID, verb: str) -> Response:
     """What an action would change, with the button to do it."""
     return await _look(request, session, "/portal/subscriptions", subscription_id, verb)
 
 
-@router.post("/portal/subscriptions/{subscription_id:uuid}/{verb}")
+@router.post("/portal/subscriptions/{subscription_id:uuid}/{verb:change}")
 async def carry_out(request: Request, session: ContactSession, subscription_id: UUID, verb: str) -> Response:
     """Do it; a refusal comes back on the page of the preview."""
     return await _carry_out(request, session, "/portal/subscriptions", subscription_id, verb)
 
 
-@router.get("/console/subscriptions/{subscription_id:uuid}/{verb}")
+@router.get("/console/subscriptions/{subscription_id:uuid}/{verb:change}")
 async def look_member(request: Request, session: MemberSession, subscription_id: UUID, verb: str) -> Response:
     """The same for members."""
     return await _look(request, session, "/console/subscriptions", subscription_id, verb)
 
 
-@router.post("/console/subscriptions/{subscription_id:uuid}/{verb}")
+@router.post("/console/subscriptions/{subscription_id:uuid}/{verb:change}")
 async def carry_out_member(request: Request, session: MemberSession, subscription_id: UUID, verb: str) -> Response:
     """The same for members."""
     return await _carry_out(request, session, "/console/subscriptions", subscription_id, verb)

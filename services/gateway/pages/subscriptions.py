@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -16,14 +17,19 @@ from services.gateway.readmodel.subscriptions import SubscriptionStatus
 from services.gateway.security import Session
 from services.gateway.security.doors import ContactSession, MemberSession
 
+from . import cards
 from .agreement import choices, terms
 from .forms import Form
+from .language import Reader
 from .language import gettext_noop as _
 from .page import NavEntry, Page, done
 
 router = APIRouter()
-said = {"offer-mailed": _("The mail is on its way.")}
+said = {"method-chosen": _("It is charged to this payment method from now on.")}
 navigation = NavEntry("portal", 25, "/portal/subscriptions", _("Subscriptions"))
+
+_MOST = 100
+_WORTH_CHOOSING = 2
 
 Part = Literal["active", "paused", "ended"]
 PARTS: dict[Part, tuple[SubscriptionStatus, ...]] = {
@@ -87,9 +93,10 @@ async def subscription_of(request: Request, session: Session, subscription_id: U
     return await readmodel.subscription(request.app.state.runtime.db, session.viewer, subscription_id)
 
 
-async def _show(
-    request: Request, session: Session, subscription_id: UUID, base: str, after: str, form: Form | None = None
+async def show_one(
+    request: Request, session: Session, subscription_id: UUID, after: str = "", form: Form | None = None
 ) -> Response:
+    """The page of one; `form`: what somebody could not do on it."""
     db, viewer = request.app.state.runtime.db, session.viewer
     assert viewer is not None
     page = await Page.of(request, session)
@@ -97,17 +104,24 @@ async def _show(
     invoices = await readmodel.invoices_of(db, viewer, agreed.id, cursor=after or None)
     late = await readmodel.past_due(db, viewer, [agreed.id], page.reader.today)
     mails = await readmodel.mails_about(db, viewer, [agreed.id])
-    methods = await readmodel.payment_methods(db, viewer, customer_id=agreed.customer_id)
+    found = await readmodel.payment_methods(db, viewer, customer_id=agreed.customer_id, limit=_MOST)
+    method = _charged(agreed, found.items)
+    form = form or Form()
+    if method is not None and not form.values:
+        form.values = {"payment_method_id": str(agreed.payment_method_id or "")}
     return page.render(
         "subscription.html",
-        status=form.status if form else 200,
-        form=form or Form(),
+        status=form.status,
+        form=form,
         subscription=agreed,
-        base=base,
+        base=_base(session),
         invoices=invoices,
         bills={invoice.instalment: invoice for invoice in invoices.items},
         late=bool(late),
-        method=_charged(agreed, methods.items),
+        method=method,
+        methods=_choices(agreed, found.items, page) if _may_choose(session) else [],
+        may_choose=_may_choose(session),
+        link_dead=dead_link(agreed, request.app.state.runtime.clock.now()),
         mail=next(iter(mails.get(agreed.id, ())), None),
         customer=await readmodel.customer(db, viewer, agreed.customer_id),
         choices=choices(agreed, member=viewer.is_member),
@@ -123,25 +137,73 @@ def _charged(agreed: Subscription, methods: Sequence[PaymentMethod]) -> PaymentM
     return next(own, None) or next((each for each in methods if each.is_default), None)
 
 
+def _choices(agreed: Subscription, methods: Sequence[PaymentMethod], page: Page) -> list[tuple[str, str]]:
+    """What it may be charged to, as a form offers it; nothing once it is over, or where there is nothing to choose."""
+    if agreed.status not in {"active", "paused"}:
+        return []
+    reader = page.reader
+    usual = next((each for each in methods if each.is_default), None)
+    default = _name(usual, reader) if usual else reader.gettext("none yet")
+    offered = [
+        (str(each.id), _name(each, reader)) for each in methods if each.working or each.id == agreed.payment_method_id
+    ]
+    if len(offered) < _WORTH_CHOOSING and agreed.payment_method_id is None:
+        return []
+    return [("", reader.gettext("the default (%(method)s)") % {"method": default}), *offered]
+
+
+def _name(method: PaymentMethod, reader: Reader) -> str:
+    return f"{cards.named(method, reader)} {cards.digits(method)}"
+
+
+def _may_choose(session: Session) -> bool:
+    """Whether they look after this money. Billing checks it; here the form is only left out."""
+    role = session.account.role if session.account else None
+    return role in ({"admin", "manager"} if session.is_member else {"owner", "billing"})
+
+
+def dead_link(agreed: Subscription, now: datetime) -> str:
+    """Why nothing can be accepted through its own link: *revoked*, *expired*; empty while it works, or there is none."""
+    link = agreed.link
+    if link is None or link.revoked:
+        return "revoked" if link else ""
+    return "expired" if link.expires_at is not None and link.expires_at <= now else ""
+
+
+def _base(session: Session) -> str:
+    return "/console/subscriptions" if session.is_member else "/portal/subscriptions"
+
+
 @router.get("/portal/subscriptions/{subscription_id:uuid}")
 async def show(request: Request, session: ContactSession, subscription_id: UUID, after: str = "") -> Response:
     """One subscription: what comes next, its instalments and invoices, and what can be done with it."""
-    return await _show(request, session, subscription_id, "/portal/subscriptions", after)
+    return await show_one(request, session, subscription_id, after)
 
 
 @router.get("/console/subscriptions/{subscription_id:uuid}")
 async def show_member(request: Request, session: MemberSession, subscription_id: UUID, after: str = "") -> Response:
     """The same for members."""
-    return await _show(request, session, subscription_id, "/console/subscriptions", after)
+    return await show_one(request, session, subscription_id, after)
 
 
-@router.post("/console/subscriptions/{subscription_id:uuid}/send")
-async def send(request: Request, session: MemberSession, subscription_id: UUID) -> Response:
-    """Mail the link on which it is accepted."""
+async def _choose(request: Request, session: Session, subscription_id: UUID) -> Response:
     agreed = await subscription_of(request, session, subscription_id)
     form = await Form.posted(request)
     page = await Page.of(request, session)
     with form.refusals(page.reader):
-        await commands.send(request, billing.SendSubscriptionLink(subscription_id=agreed.id), id=form.command_id)
-        return done(f"/console/subscriptions/{agreed.id}", "offer-mailed")
-    return await _show(request, session, agreed.id, "/console/subscriptions", "", form)
+        chosen = {"subscription_id": agreed.id, "payment_method_id": form.given("payment_method_id")}
+        await commands.send(request, billing.ChooseSubscriptionMethod.model_validate(chosen), id=form.command_id)
+        return done(f"{_base(session)}/{agreed.id}", "method-chosen")
+    return await show_one(request, session, agreed.id, form=form)
+
+
+@router.post("/portal/subscriptions/{subscription_id:uuid}/payment-method")
+async def choose(request: Request, session: ContactSession, subscription_id: UUID) -> Response:
+    """Choose what its charges go to; empty: the default payment method."""
+    return await _choose(request, session, subscription_id)
+
+
+@router.post("/console/subscriptions/{subscription_id:uuid}/payment-method")
+async def choose_member(request: Request, session: MemberSession, subscription_id: UUID) -> Response:
+    """The same for members."""
+    return await _choose(request, session, subscription_id)

@@ -38,6 +38,11 @@ async def subscription(db: Reader, viewer: Viewer, subscription_id: UUID) -> Sub
 async def subscription_by_link(db: Reader, token_sha256: str) -> Subscription | None:
     """The subscription whose own public URL holds the token with this hash, dead links too."""
     row = await db.fetchrow("SELECT state FROM copy_subscription WHERE link_sha256 = $1 AND NOT deleted", token_sha256)
+    if row is None:
+        row = await db.fetchrow(
+            "SELECT state FROM copy_subscription WHERE earlier_links ? $1 AND earlier_links IS NOT NULL AND NOT deleted",
+            token_sha256,
+        )
     return None if row is None else _subscription(row)
 
 

@@ -500,6 +500,9 @@ MEMBERS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("POST", "/invoices/{invoice}/replace", LINK),
     ("POST", "/invoices/{invoice}/refunds", {}),
     ("POST", "/subscriptions/{subscription}/send", None),
+    ("POST", "/subscriptions/{subscription}/link", None),
+    ("POST", "/subscriptions/{subscription}/link/renew", {}),
+    ("POST", "/subscriptions/{subscription}/link/revoke", None),
 ]
 CONTACTS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("POST", "/invoices/{invoice}/pay", None),
@@ -511,6 +514,7 @@ EVERYBODYS_OPERATIONS: list[tuple[str, str, Any]] = [
     ("GET", "/invoices/{invoice}/invoice.pdf", None),
     ("GET", "/invoices/{invoice}/receipt.pdf", None),
     ("GET", "/subscriptions/{subscription}", None),
+    ("PATCH", "/subscriptions/{subscription}", {"payment_method_id": None}),
     ("GET", "/subscriptions/{subscription}/invoices", None),
     ("POST", "/subscriptions/{subscription}/preview", {"action": "cancel"}),
     ("POST", "/subscriptions/{subscription}/pause", {}),
@@ -659,7 +663,9 @@ GET /api/v1/subscriptions/{subscription_id} · GET /api/v1/subscriptions/{subscr
 POST /api/v1/subscriptions/{subscription_id}/preview · POST /api/v1/subscriptions/{subscription_id}/pause ·
 POST /api/v1/subscriptions/{subscription_id}/resume · POST /api/v1/subscriptions/{subscription_id}/cancel ·
 POST /api/v1/subscriptions/{subscription_id}/undo-cancel · POST /api/v1/subscriptions/{subscription_id}/ask ·
-POST /api/v1/subscriptions/{subscription_id}/send"""
+POST /api/v1/subscriptions/{subscription_id}/send · PATCH /api/v1/subscriptions/{subscription_id} ·
+POST /api/v1/subscriptions/{subscription_id}/link · POST /api/v1/subscriptions/{subscription_id}/link/renew ·
+POST /api/v1/subscriptions/{subscription_id}/link/revoke"""
 
 
 async def test_the_openapi_document_is_valid_and_complete(world: World) -> None:

@@ -30,7 +30,7 @@ from services.billing.domain.subscriptions.changes import (
     resume,
     undo_cancel,
 )
-from services.billing.domain.subscriptions.permission import Refused, pause_problems, why_not
+from services.billing.domain.subscriptions.permission import Refused, pause_problems, why_not, why_not_changed
 from services.billing.domain.subscriptions.preview import Moved, Preview, preview
 from services.billing.domain.subscriptions.schedule import (
     accept,
@@ -90,4 +90,5 @@ __all__ = [
     "undo_cancel",
     "upcoming",
     "why_not",
+    "why_not_changed",
 ]

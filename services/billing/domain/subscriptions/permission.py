@@ -49,7 +49,7 @@ def _why_not_accepted(terms: Terms, now: Standing, today: date) -> Refused | Non
 
 
 def _why_not_paused(terms: Terms, now: Standing, by: By) -> Refused | None:
-    if refused := _why_not_changed(now):
+    if refused := why_not_changed(now):
         return refused
     if now.status == "paused":
         return Refused("already-paused", "It is paused already.")
@@ -63,7 +63,7 @@ def _why_not_paused(terms: Terms, now: Standing, by: By) -> Refused | None:
 
 
 def _why_not_resumed(terms: Terms, now: Standing, by: By) -> Refused | None:
-    if refused := _why_not_changed(now):
+    if refused := why_not_changed(now):
         return refused
     if now.status != "paused" and now.pause_on is None:
         return Refused("not-paused", "It is not paused.")
@@ -74,7 +74,7 @@ def _why_not_resumed(terms: Terms, now: Standing, by: By) -> Refused | None:
 
 def _why_not_cancelled(terms: Terms, now: Standing, by: By) -> Refused | None:
     # What was not accepted is an offer, and those the merchant alone takes back.
-    if (now.status != "pending" or by == "customer") and (refused := _why_not_changed(now)):
+    if (now.status != "pending" or by == "customer") and (refused := why_not_changed(now)):
         return refused
     if by == "merchant":
         return None
@@ -90,7 +90,7 @@ def _why_not_cancelled(terms: Terms, now: Standing, by: By) -> Refused | None:
 
 
 def _why_not_undone(terms: Terms, now: Standing, by: By) -> Refused | None:
-    if refused := _why_not_changed(now):
+    if refused := why_not_changed(now):
         return refused
     if now.cancel_on is None:
         return Refused("not-cancelled", "No cancellation is scheduled.")
@@ -99,7 +99,8 @@ def _why_not_undone(terms: Terms, now: Standing, by: By) -> Refused | None:
     return None
 
 
-def _why_not_changed(now: Standing) -> Refused | None:
+def why_not_changed(now: Standing) -> Refused | None:
+    """The reason why nothing can be changed about it at all; None: it runs, or is paused."""
     if now.status == "pending":
         return Refused("not-accepted", "The customer has not accepted it yet.")
     if now.status in ("cancelled", "completed"):
