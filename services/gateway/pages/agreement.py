@@ -30,19 +30,20 @@ def how_often(agreed: Subscription, reader: Reader) -> str:
     return text % {"amount": amount, "num": count}
 
 
-def terms(agreed: Subscription, merchant: str, reader: Reader) -> list[str]:
-    """What a customer who accepts it agrees to, sentence by sentence."""
+def terms(agreed: Subscription, merchant: str, reader: Reader, *, member: bool = False) -> list[str]:
+    """What a customer who accepts it agrees to, sentence by sentence; as the merchant reads it for a `member`."""
     found = []
     if agreed.starts_on is not None and agreed.starts_on > reader.today:
         found.append(reader.gettext("It begins on %(date)s.") % {"date": reader.date(agreed.starts_on, "long")})
     elif agreed.status == "pending":
-        found.append(reader.gettext("It begins when you accept it."))
+        begins = _("It begins when the customer accepts it.") if member else _("It begins when you accept it.")
+        found.append(reader.gettext(begins))
     if agreed.trial_days:
         text = reader.ngettext("The first day is free.", "The first %(num)s days are free.", agreed.trial_days)
         found.append(text % {"num": agreed.trial_days})
     if agreed.kind == "recurring":
         found.append(_end(agreed, reader))
-    return [*found, *_rights(agreed, merchant, reader)]
+    return [*found, *(_granted(agreed, reader) if member else _rights(agreed, merchant, reader))]
 
 
 def _end(agreed: Subscription, reader: Reader) -> str:
@@ -72,6 +73,25 @@ def _rights(agreed: Subscription, merchant: str, reader: Reader) -> list[str]:
         found.append(reader.gettext("To pause or cancel it, ask %(merchant)s.") % {"merchant": merchant})
     elif not agreed.allow_customer_cancel:
         found.append(reader.gettext("To cancel it, ask %(merchant)s.") % {"merchant": merchant})
+    return found
+
+
+def _granted(agreed: Subscription, reader: Reader) -> list[str]:
+    """The same, as the merchant reads it."""
+    found = []
+    if agreed.allow_customer_cancel and agreed.minimum_payments:
+        text = reader.ngettext(
+            "The customer may cancel it after %(num)s payment.",
+            "The customer may cancel it after %(num)s payments.",
+            agreed.minimum_payments,
+        )
+        found.append(text % {"num": agreed.minimum_payments})
+    elif agreed.allow_customer_cancel:
+        found.append(reader.gettext("The customer may cancel it at any time."))
+    else:
+        found.append(reader.gettext("The customer may not cancel it."))
+    pause = _("The customer may pause it.") if agreed.allow_customer_pause else _("The customer may not pause it.")
+    found.append(reader.gettext(pause))
     return found
 
 

@@ -63,11 +63,13 @@ def static_address(name: str) -> str:
 
 
 def standing(invoice: Invoice, today: date) -> str:
-    """An invoice's state as people see it: its own, or *being_paid* or *overdue* for an open one."""
+    """An invoice's state as people see it: its own, or *being_paid*, *processing* or *overdue* for an open one."""
     if invoice.status != "open":
         return invoice.status
     if invoice.being_paid is not None:
         return "being_paid"
+    if 0 < invoice.amount_due <= invoice.amount_processing:
+        return "processing"
     return "overdue" if overdue(invoice, today) else "open"
 
 

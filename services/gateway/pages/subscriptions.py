@@ -125,7 +125,7 @@ async def show_one(
         mail=next(iter(mails.get(agreed.id, ())), None),
         customer=await readmodel.customer(db, viewer, agreed.customer_id),
         choices=choices(agreed, member=viewer.is_member),
-        terms=terms(agreed, page.merchant.name if page.merchant else "", page.reader),
+        terms=terms(agreed, page.merchant.name if page.merchant else "", page.reader, member=viewer.is_member),
     )
 
 
