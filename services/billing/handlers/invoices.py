@@ -1,6 +1,7 @@
 """Making, opening and sending invoices."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -52,24 +53,41 @@ async def create_payment_link(tx: Tx, command: CreatePaymentLink, *, secret_key:
     return await created(tx, command, secret_key)
 
 
-async def created(tx: Tx, command: CreatePaymentLink, secret_key: str, replaces: InvoiceId | None = None) -> Invoice:
-    """The invoice that a command asks for, open unless it is to stay a draft."""
+@dataclass(frozen=True)
+class Wanted:
+    """An invoice as a command asks for it, not yet made."""
+
+    invoice: Invoice
+    customer: Customer
+    merchant: Merchant
+    link_ends: datetime | None
+
+
+async def wanted(tx: Tx, command: CreatePaymentLink) -> Wanted:
+    """What a command asks for. Raises InvalidInput, NotFound (customer); nothing has been made then."""
     customer = await billable_customer(tx, command.customer_id)
     usual = await defaults.defaults(tx, tx.merchant)
     merchant = await _known_merchant(tx)
-    today = local_day(tx.now, merchant.time_zone)
-    invoice = _drafted(tx, command, usual, customer, today).model_copy(update={"replaces": replaces})
+    invoice = _drafted(tx, command, usual, customer, local_day(tx.now, merchant.time_zone))
     if command.send_email:
         require_address(customer, draft=command.draft)
     if command.draft and command.link_expires_at is not None:
         message = "A draft has no payment link yet. Say until when it lives when you open it."
         error = FieldError(field="link_expires_at", message=message, code="draft-without-link")
         raise InvalidInput(message, errors=(error,))
+    return Wanted(invoice, customer, merchant, _link_end(tx, command, usual))
+
+
+async def created(tx: Tx, command: CreatePaymentLink, secret_key: str, replaces: InvoiceId | None = None) -> Invoice:
+    """The invoice that a command asks for, open unless it is to stay a draft."""
+    asked = await wanted(tx, command)
+    invoice = asked.invoice.model_copy(update={"replaces": replaces})
     await invoices.insert_invoice(tx, invoice)
     if command.draft:
         return await books.tell_invoice(tx, InvoiceDrafted, invoice)
-    ends = _link_end(tx, command, usual)
-    return await _opened(tx, invoice, customer, merchant, secret_key, ends, send_email=command.send_email)
+    return await _opened(
+        tx, invoice, asked.customer, asked.merchant, secret_key, asked.link_ends, send_email=command.send_email
+    )
 
 
 def _link_end(tx: Tx, command: CreatePaymentLink | OpenInvoice, usual: BillingDefaults) -> datetime | None:

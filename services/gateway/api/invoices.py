@@ -277,7 +277,7 @@ async def send(request: Request, invoice_id: UUID, session: AnyAccount, key: Ide
 async def replace(
     request: Request, invoice_id: UUID, body: NewPaymentLink, session: AnyAccount, key: IdempotencyKey
 ) -> Invoice:
-    """Answers with the new one, for the same customer; the old payment link leads on to it. Members only."""
+    """Answers with the new one, for the same customer; the old payment link leads on to it. Admins and managers only."""
     old = await readmodel.invoice(request.app.state.runtime.db, viewer_of(session), invoice_id)
     command = ReplaceInvoice(invoice_id=InvoiceId(invoice_id), customer_id=old.customer_id, **body.fields())
     return await _by_member(request, session, command, key)
@@ -315,7 +315,7 @@ async def revoke(request: Request, invoice_id: UUID, session: AnyAccount, key: I
     responses=refusals(*COMMAND, 404, 409),
 )
 async def void(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
-    """It keeps its number and cannot be paid any more. Members only."""
+    """It keeps its number and cannot be paid any more. Admins and managers only."""
     return await _by_member(request, session, VoidInvoice(invoice_id=InvoiceId(invoice_id)), key)
 
 
@@ -326,7 +326,7 @@ async def void(request: Request, invoice_id: UUID, session: AnyAccount, key: Ide
     responses=refusals(*COMMAND, 404, 409),
 )
 async def give_up(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
-    """Members only."""
+    """Admins and managers only."""
     return await _by_member(request, session, GiveUpInvoice(invoice_id=InvoiceId(invoice_id)), key)
 
 

@@ -129,6 +129,7 @@ _CODES = {
     "retry-days-not-rising": _("Retries are days after the first failure, each later than the one before."),
     "statement-period": _("Please choose a period of at most ten years whose last day is not before its first."),
     "statement-day-out-of-range": _("This must be between %(first)s and %(last)s."),
+    "draft-replacement": _("A draft cannot take the place of an open invoice."),
     "part-too-large": _("At most %(most)s can be paid now."),
     "part-not-allowed": _("Only the whole amount of %(whole)s can be paid."),
     "part-not-chargeable": _("This amount cannot be paid by card."),

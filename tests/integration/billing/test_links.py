@@ -247,6 +247,26 @@ async def test_a_replaced_invoice_is_void_and_its_link_leads_on(shop: Shop) -> N
     assert "invoice.replaced" in await shop.news()
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"currency": "ABC"}, "currency"),
+        ({"link_expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "link_expires_at"),
+        ({"draft": True}, "draft"),
+    ],
+)
+async def test_a_replacement_that_is_refused_takes_nobodys_checkout(
+    fake_shop: Shop, changes: dict[str, Any], field: str
+) -> None:
+    invoice = await fake_shop.link()
+    started = await pays_by_link(fake_shop, invoice, await url_token(fake_shop, invoice))
+    with pytest.raises(InvalidInput) as refused:
+        await fake_shop.order(replacement(fake_shop, invoice, **changes))
+    assert [each.field for each in refused.value.errors] == [field]
+    assert await fake_shop.session_of(started) in await fake_shop.till.open_sessions()
+    assert await fake_shop.h.db.fetchval("SELECT count(*) FROM invoice") == 1
+
+
 async def test_what_has_money_on_it_is_not_replaced_and_nothing_is_made(shop: Shop) -> None:
     invoice = await shop.link(allow_partial=True)
     await shop.customer_pays(await pays_part(shop, invoice, 500))
