@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -145,6 +145,12 @@ async def _leave_as_is(_: Any) -> None:
     """Replace asyncpg's reset on release, a round trip each time: we never leave session state on a pooled connection."""
 
 
+_FROZEN = timedelta(seconds=5)
+"""A transaction that does nothing for so long is given up, and its locks with it: its process stands still, and who waits
+for them is to be answered within a command's ten seconds. Ours never wait for the network.
+"""
+
+
 class Database:
     """The service's pool, and the wake-up calls that its transactions send."""
 
@@ -167,7 +173,11 @@ class Database:
             max_size=self._size,
             command_timeout=30,
             reset=_leave_as_is,
-            server_settings={"application_name": f"portal-{self.service}", "timezone": "UTC"},
+            server_settings={
+                "application_name": f"portal-{self.service}",
+                "timezone": "UTC",
+                "idle_in_transaction_session_timeout": str(_FROZEN // timedelta(milliseconds=1)),
+            },
         )
         return self
 

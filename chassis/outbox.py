@@ -23,6 +23,7 @@ log = logging.getLogger("portal.outbox")
 BATCH = 200
 _LOCK = 727_002
 _STAND_BY_SECONDS = 1.0
+_STANDS_STILL_SECONDS = 5.0
 
 
 class Relay:
@@ -48,7 +49,11 @@ class Relay:
                 connection: asyncpg.Connection[Row] = await asyncpg.connect(
                     self.db.url,
                     command_timeout=30,
-                    server_settings={"application_name": f"portal-{self.db.service}-relay"},
+                    server_settings={
+                        "application_name": f"portal-{self.db.service}-relay",
+                        # A relay that stands still must not keep the lock: another takes over when it asks for nothing.
+                        "idle_session_timeout": str(int(1000 * (_STANDS_STILL_SECONDS + self.poll_seconds))),
+                    },
                 )
                 try:
                     while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110 - the lock is PostgreSQL's

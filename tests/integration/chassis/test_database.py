@@ -1,11 +1,13 @@
-"""The pool: who gets a connection when there are fewer than are wanted, and whose fault it is when there is none."""
+"""The pool: who gets a connection when there are too few, whose fault it is when there is none, locks of who stands still."""
 
 import asyncio
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from chassis import database as chassis_database
 from chassis.clock import Clock
 from chassis.database import Database, DatabaseAwayError, transient
 from tests.integration.chassis.conftest import cause
@@ -68,3 +70,27 @@ async def test_a_full_disk_short_memory_and_a_stand_by_are_the_databases_fault(d
         with pytest.raises(asyncpg.PostgresError) as short:
             await db.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$")
         assert transient(short.value)
+
+
+async def test_whoever_stands_still_in_a_transaction_loses_its_locks(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen process's connection stays open, and everybody who wants the same row would wait until it is thawed."""
+    monkeypatch.setattr(chassis_database, "_FROZEN", timedelta(milliseconds=300))
+    async with Database(database, "todos", Clock(), size=2) as db:
+        await db.execute("CREATE TABLE room (id int PRIMARY KEY, guest text)")
+        await db.execute("INSERT INTO room VALUES (1, 'nobody')")
+
+        async def freeze() -> None:
+            async with db.transaction(cause()) as tx:
+                await tx.execute("UPDATE room SET guest = 'frozen' WHERE id = 1")
+                await asyncio.sleep(2)
+
+        frozen = asyncio.create_task(freeze())
+        await asyncio.sleep(0.1)
+        async with db.transaction(cause()) as tx:
+            await tx.execute("UPDATE room SET guest = 'awake' WHERE id = 1")
+        assert not frozen.done()
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await frozen
+        assert await db.fetchval("SELECT guest FROM room") == "awake"

@@ -11,7 +11,7 @@ from typing import Any
 import aiormq
 import pytest
 
-from chassis import deadletters, listeners, topology
+from chassis import deadletters, listeners, outbox, topology
 from chassis.amqp import Properties
 from chassis.clock import Clock
 from chassis.copies import Change, seen_in
@@ -253,6 +253,32 @@ async def test_an_event_stays_in_the_outbox_while_the_broker_is_away(database: s
             assert await db.fetchval("SELECT count(*) FROM outbox") == 1
             relay.cancel()
             await asyncio.gather(relay, return_exceptions=True)
+
+
+async def test_a_relay_that_stands_still_is_relieved(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is open and holds the lock: without a limit nothing would be published until it is thawed."""
+    monkeypatch.setattr(outbox, "_STANDS_STILL_SECONDS", 0.3)
+    migrate(database, CHASSIS)
+    async with Database(database, "todos", Clock()) as db:
+        rpc = RpcClient("amqp://nobody:x@127.0.0.1:9/none", "todos", Clock())
+        async with rpc.link:
+            frozen, other = (Relay(db, rpc.link, poll_seconds=0.05) for _ in range(2))
+            monkeypatch.setattr(frozen, "_move", lambda _: asyncio.sleep(3600))
+            tasks = [asyncio.create_task(frozen.run())]
+
+            async def holds() -> bool:
+                return frozen.active
+
+            await eventually(holds)
+            tasks.append(asyncio.create_task(other.run()))
+
+            async def relieved() -> bool:
+                return other.active
+
+            await eventually(relieved)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_an_event_whose_followers_have_no_queue_yet_waits_for_it(database: str, vhost: Vhost) -> None:
