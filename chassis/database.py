@@ -300,6 +300,7 @@ def transient(error: BaseException) -> bool:
         | asyncpg.InsufficientResourcesError  # its disk is full, say
         | asyncpg.ReadOnlySQLTransactionError  # it has become a stand-by
         | asyncpg.CannotConnectNowError
+        | asyncpg.IdleInTransactionSessionTimeoutError  # we stood still, and are back
         | asyncpg.AdminShutdownError
         | asyncpg.CrashShutdownError
         | ConnectionError,

@@ -91,6 +91,7 @@ async def test_whoever_stands_still_in_a_transaction_loses_its_locks(
         async with db.transaction(cause()) as tx:
             await tx.execute("UPDATE room SET guest = 'awake' WHERE id = 1")
         assert not frozen.done()
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)) as thawed:
             await frozen
+        assert transient(thawed.value)
         assert await db.fetchval("SELECT guest FROM room") == "awake"
