@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
@@ -504,6 +504,12 @@ class Difference(Shape):
     """ISO 4217."""
     note: str = ""
     """What kept it out of the books, in English."""
+    since: AwareDatetime | None = None
+    """When it was first seen."""
+    asked_at: AwareDatetime | None = None
+    """When Stripe was last asked about it."""
+    resolved_at: AwareDatetime | None = None
+    """When both books agreed on it again; null: it stands."""
 
 
 @noun("billing.refund", public=True, followed_by=("gateway",))
@@ -566,7 +572,7 @@ class Dispute(State):
     status: Literal["open", "won", "lost"]
     """Where it stands. *won*: the money came back to the merchant."""
     amount: int
-    """In minor units."""
+    """What the bank wants, in minor units of `currency`: it may be more than was paid, or in another currency."""
     currency: Currency
     """ISO 4217."""
     reason: str
@@ -583,7 +589,7 @@ class Dispute(State):
 
 @noun("billing.reconciliation", followed_by=("gateway",))
 class Reconciliation(State):
-    """The last comparison of a merchant's books with Stripe's. Its id is the merchant's."""
+    """The last comparison of a merchant's books with Stripe's, at all accounts where it has money. Its id is the merchant's."""
 
     merchant_id: MerchantId
     finished_at: AwareDatetime
@@ -593,7 +599,13 @@ class Reconciliation(State):
     found: int
     """How many of them no webhook had told us; they are in the books now, or about to be."""
     differences: tuple[Difference, ...] = ()
-    """What is in one of the two books alone, for a person to look at."""
+    """What the two do not agree on, for a person to look at: the oldest first, thirty at most. It stands until it is explained."""
+    more_differences: int = 0
+    """How many further ones stand that are not listed."""
+    resolved: tuple[Difference, ...] = ()
+    """What was explained in the last thirty days: the latest first, ten at most."""
+    not_compared: tuple[str, ...] = ()
+    """Accounts at Stripe, with money of the merchant's, that did not answer: *platform*, or the id of a connected one."""
 
 
 @noun("billing.payment_method", followed_by=("notifications", "todos", "gateway"))
@@ -623,7 +635,8 @@ class PaymentMethod(State):
     working: bool = True
     """False after it expired, or after a decline that trying again does not heal."""
     failure: str | None = None
-    """Why it does not work: *expired*, or Stripe's word for the decline, such as `stolen_card`."""
+    """Why it does not work: *expired*; *account_changed*, its merchant takes payments through another account now, where it
+    has to be given again; or Stripe's word for the decline, such as `stolen_card`."""
     billing_name: str | None = None
     """The name on the bill at the bank; null once removed."""
     billing_email: str | None = None
@@ -1500,12 +1513,29 @@ class CreditNotePdf(Question[Document]):
     link_token_sha256: str | None = None
 
 
+EntryKind: TypeAlias = Literal[
+    "invoice",
+    "withdrawn",
+    "written_off",
+    "recovered",
+    "payment",
+    "credit_note",
+    "refund",
+    "refund_failed",
+    "credit_note_reversed",
+    "dispute",
+    "dispute_won",
+]
+"""What can change what a customer owes. *recovered*: money came for an invoice that had been written off. *refund_failed*
+and *credit_note_reversed*: the bank returned a refund, which takes its credit note back."""
+
+
 class StatementEntry(Shape):
     """One thing that changed what a customer owes."""
 
     on: date
     """The day, in the merchant's time zone."""
-    kind: Literal["invoice", "withdrawn", "written_off", "payment", "credit_note", "refund", "dispute", "dispute_won"]
+    kind: EntryKind
     """What happened."""
     reference: str | None = None
     """The number of the invoice, receipt or credit note."""

@@ -20,12 +20,14 @@ class FakeCharges:
     fails: dict[str, list[Exception]]
     lost: dict[str, list[Exception]]
     methods: dict[str, Json]
+    owners: dict[str, str | None]
     _numbers: Iterator[int]
 
     if TYPE_CHECKING:  # FakeStripe's
 
         def tell(self, kind: str, thing: Json, account: str | None = None) -> Json: ...
         def _take(self, name: str, waiting: dict[str, list[Exception]], *, note: bool = True) -> None: ...
+        def own(self, object_id: str, account: str | None) -> None: ...
 
     def nothing_charged(self) -> None:
         """No charges; every bank says yes, and our clocks agree."""
@@ -36,7 +38,8 @@ class FakeCharges:
     async def charge(self, request: Mapping[str, Any], key: str, account: str | None) -> Intent:
         self._take("charge", self.fails)
         if key not in self.keys:
-            self.keys[key] = self._tried(request)
+            self.own(request["payment_method"], account)
+            self.keys[key] = self._tried(request, account)
             self.charged[key] = dict(request)
         elif self.charged[key] != dict(request):
             raise StripeRefusedError("idempotency_error", "The key came with another body.")
@@ -50,7 +53,7 @@ class FakeCharges:
     async def now(self) -> datetime:
         return datetime.now(UTC) + self.apart
 
-    def _tried(self, request: Mapping[str, Any]) -> str:
+    def _tried(self, request: Mapping[str, Any], account: str | None) -> str:
         method = self.methods[request["payment_method"]]
         assert method["customer"] == request["customer"], "Stripe charges a customer's own methods only."
         answer = self.behaves.get(method["id"], "succeeded")
@@ -66,7 +69,7 @@ class FakeCharges:
             "last_payment_error": None,
             "status": answer,
         }
-        self.intents[intent["id"]] = intent
+        self.intents[intent["id"]], self.owners[intent["id"]] = intent, account
         if answer == "succeeded":
             self._succeeds(intent, method["card"])
         elif answer != "processing":
@@ -78,13 +81,14 @@ class FakeCharges:
         charge = {"id": f"ch_{next(self._numbers)}", "object": "charge", "payment_intent": intent["id"]}
         charge |= {"metadata": intent["metadata"], "payment_method_details": details}
         intent.update(status="succeeded", amount_received=intent["amount"], latest_charge=charge)
-        self.tell("charge.succeeded", charge)
-        self.tell("payment_intent.succeeded", intent | {"latest_charge": charge["id"]})
+        account = self.owners[intent["id"]]
+        self.tell("charge.succeeded", charge, account)
+        self.tell("payment_intent.succeeded", intent | {"latest_charge": charge["id"]}, account)
 
     def _is_refused(self, intent: Json, code: str) -> None:
         error = {"code": "card_declined", "decline_code": code, "message": "Your card was declined."}
         intent.update(status="requires_payment_method", last_payment_error=error)
-        self.tell("payment_intent.payment_failed", intent)
+        self.tell("payment_intent.payment_failed", intent, self.owners[intent["id"]])
 
     def bank_answers(self, intent_id: str, code: str | None = None) -> None:
         """The bank of a charge that was *processing* says yes, or no with a code."""

@@ -24,12 +24,14 @@ class FakeWallets:
     fails: dict[str, list[Exception]]
     lost: dict[str, list[Exception]]
     keys: dict[str, str]
+    owners: dict[str, str | None]
     _numbers: Iterator[int]
 
     if TYPE_CHECKING:  # FakeStripe's
 
         def tell(self, kind: str, thing: Json, account: str | None = None) -> Json: ...
         def _take(self, name: str, waiting: dict[str, list[Exception]], *, note: bool = True) -> None: ...
+        def own(self, object_id: str, account: str | None) -> None: ...
 
     def empty_wallets(self) -> None:
         """No customers, no methods."""
@@ -41,21 +43,26 @@ class FakeWallets:
 
     async def create_customer(self, request: Mapping[str, Any], key: str, account: str | None) -> str:
         self._take("create_customer", self.fails)
+        # Each account has its own idempotency keys, as it has its own customers.
+        key = key if account is None else f"{account}:{key}"
         if key not in self.keys:
             self.keys[key] = f"cus_{next(self._numbers)}"
             customer = {"id": self.keys[key], "object": "customer", "metadata": dict(request["metadata"])}
             self.customers[self.keys[key]] = customer | {"invoice_settings": {"default_payment_method": None}}
+            self.owners[self.keys[key]] = account
         self._take("create_customer", self.lost, note=False)
         return self.keys[key]
 
     async def wallet(self, customer: str, account: str | None) -> Wallet:
         self._take("wallet", self.fails)
+        self.own(customer, account)
         theirs = [each for each in self.methods.values() if each["customer"] == customer]
         default = self.customers[customer]["invoice_settings"]["default_payment_method"]
         return Wallet(default, tuple(method_of(copy.deepcopy(each)) for each in reversed(theirs)))
 
     async def set_default(self, customer: str, method: str, account: str | None) -> None:
         self._take("set_default", self.fails)
+        self.own(customer, account)
         if self.methods[method]["customer"] != customer:
             raise StripeRefusedError("resource_missing", "The customer does not have this payment method.")
         self.makes_default(customer, method)
@@ -63,6 +70,7 @@ class FakeWallets:
 
     async def update_method(self, method: str, changes: Mapping[str, Any], account: str | None) -> None:
         self._take("update_method", self.fails)
+        self.own(method, account)
         if changes.get("card", {}).get("exp_year", 0) > 2099:
             raise StripeRefusedError("invalid_expiry_year", "Your card's expiration year is invalid.")
         self.changes_method(method, changes)
@@ -70,19 +78,23 @@ class FakeWallets:
 
     async def detach_method(self, method: str, account: str | None) -> None:
         self._take("detach_method", self.fails)
+        self.own(method, account)
         if self.methods[method]["customer"] is not None:
             self.detaches(method)
         self._take("detach_method", self.lost, note=False)
 
     async def setup_page(self, session_id: str, account: str | None) -> SetupPage:
         self._take("setup_page", self.fails)
+        self.own(session_id, account)
         return self._page(session_id)
 
     async def open_setup(self, request: Mapping[str, Any], key: str, account: str | None) -> SetupPage:
         self._take("open_setup", self.fails)
         if key not in self.keys:
+            self.own(request["customer"], account)
             session_id = f"cs_{next(self._numbers)}"
             self.keys[key] = session_id
+            self.owners[session_id] = account
             self.pages[session_id] = {
                 "id": session_id,
                 "object": "checkout.session",
@@ -103,7 +115,8 @@ class FakeWallets:
     async def find_setup(self, customer: str, setup_id: UUID, account: str | None) -> SetupPage | None:
         self._take("find_setup", self.fails)
         for page in self.pages.values():
-            if page["customer"] == customer and page["metadata"]["setup_id"] == str(setup_id):
+            ours = page["customer"] == customer and self.owners[page["id"]] == account
+            if ours and page["metadata"]["setup_id"] == str(setup_id):
                 return self._page(page["id"])
         return None
 
@@ -119,9 +132,10 @@ class FakeWallets:
         page = self.pages[session_id]
         method = self.attaches(page["customer"], last4, expiry)
         intent = {"id": page["setup_intent"], "object": "setup_intent", "customer": page["customer"]}
-        self.tell("setup_intent.succeeded", intent | {"payment_method": method, "metadata": page["metadata"]})
+        account = self.owners[session_id]
+        self.tell("setup_intent.succeeded", intent | {"payment_method": method, "metadata": page["metadata"]}, account)
         page.update(status="complete", url=None)
-        self.tell("checkout.session.completed", page)
+        self.tell("checkout.session.completed", page, account)
         return method
 
     def attaches(self, customer: str, last4: str = "4242", expiry: tuple[int, int] = (12, 2034)) -> str:
@@ -142,7 +156,8 @@ class FakeWallets:
             },
             "billing_details": {"name": "Ada Lovelace", "email": None, "address": None},
         }
-        self.tell("payment_method.attached", self.methods[method_id])
+        self.owners[method_id] = self.owners.get(customer)
+        self.tell("payment_method.attached", self.methods[method_id], self.owners[method_id])
         return method_id
 
     def detaches(self, method: str) -> None:
@@ -150,16 +165,16 @@ class FakeWallets:
         customer = self.customers[self.methods[method]["customer"]]
         if customer["invoice_settings"]["default_payment_method"] == method:
             customer["invoice_settings"]["default_payment_method"] = None
-            self.tell("customer.updated", customer)
+            self.tell("customer.updated", customer, self.owners.get(method))
         self.methods[method]["customer"] = None
-        self.tell("payment_method.detached", self.methods[method])
+        self.tell("payment_method.detached", self.methods[method], self.owners.get(method))
 
     def makes_default(self, customer: str, method: str) -> None:
         """Somebody chooses the default."""
         settings = self.customers[customer]["invoice_settings"]
         if settings["default_payment_method"] != method:
             settings["default_payment_method"] = method
-            self.tell("customer.updated", self.customers[customer])
+            self.tell("customer.updated", self.customers[customer], self.owners.get(customer))
 
     def changes_method(self, method: str, changes: Mapping[str, Any]) -> None:
         """Expiry or billing details change."""
@@ -167,9 +182,9 @@ class FakeWallets:
         known["card"].update(changes.get("card", {}))
         billing = {name: value or None for name, value in changes.get("billing_details", {}).items()}
         known["billing_details"].update(billing)
-        self.tell("payment_method.updated", known)
+        self.tell("payment_method.updated", known, self.owners.get(method))
 
     def expires_page(self, session_id: str) -> None:
         """Nobody gave a card for a day."""
         self.pages[session_id].update(status="expired", url=None)
-        self.tell("checkout.session.expired", self.pages[session_id])
+        self.tell("checkout.session.expired", self.pages[session_id], self.owners[session_id])

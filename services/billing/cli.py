@@ -32,7 +32,8 @@ def _account_id(text: str) -> str:
 async def connect_account(runtime: Runtime, arguments: list[str], *, stripe: StripeGateway) -> int:
     """Let a merchant's money go to its own account from now on, or to the platform's own again.
 
-    What was begun keeps the account that it was begun with. Prints one line of JSON: `{"merchant_id", "account"}`, the
+    What was begun keeps the account that it was begun with. Cards that were given before are not charged any more, and their
+    customers are asked for them again: they live at the account that is left. Prints one line of JSON: `{"merchant_id", "account"}`, the
     account null for the platform's own. Stripe is asked first whether the account can be used with our key; whatever is
     wrong is one line on standard error and 1 (or 2), and nothing is changed.
     """

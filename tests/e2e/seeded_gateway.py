@@ -228,14 +228,27 @@ class Seed:
         self.tell_as(make.dispute(of, amount=9_000), "opened")
         differences = (
             Difference(
-                code="not_in_our_books", what="payment", stripe_id="pi_3QxAbCdEfGhIjKl", amount=700, currency="EUR"
+                code="not_in_our_books",
+                what="payment",
+                stripe_id="pi_3QxAbCdEfGhIjKl",
+                amount=700,
+                currency="EUR",
+                since=make.NOW - timedelta(days=3),
             ),
             Difference(code="not_at_stripe", what="refund", stripe_id="re_3QxAbCdEfGhIjKl", amount=120, currency="EUR"),
         )
+        resolved = differences[0].model_copy(update={"stripe_id": "pi_3QxOldAbCdEf", "resolved_at": make.NOW})
         id_ = self.merchant.id
         self.tell(
             Reconciliation(
-                id=id_, merchant_id=id_, finished_at=make.NOW, compared=128, found=2, differences=differences
+                id=id_,
+                merchant_id=id_,
+                finished_at=make.NOW,
+                compared=128,
+                found=2,
+                differences=differences,
+                resolved=(resolved,),
+                not_compared=("acct_1Qx",),
             )
         )
 

@@ -12,7 +12,8 @@ from services.billing.documents import _NOTHING, _breakable, _compile, _frame, _
 def credit_note_pdf(invoice: Invoice, refund: Refund, merchant: Merchant, logo: Logo | None, locale: str) -> bytes:
     """The credit note as tagged PDF, in the reader's language. The same refund gives the same bytes.
 
-    Names the invoice that it corrects, as Directive 2006/112/EC, article 219, wants it.
+    Names the invoice that it corrects, as Directive 2006/112/EC, article 219, wants it. When its refund comes back it keeps
+    its number, date and amounts, and says on which day it was taken back.
     """
     words = _Words(locale)
     _ = words.gettext
@@ -24,14 +25,18 @@ def credit_note_pdf(invoice: Invoice, refund: Refund, merchant: Merchant, logo: 
         (_("For invoice"), invoice.number or _NOTHING),
         (_("Invoice date"), words.day(_local_day(invoice.opened_at or invoice.created_at, merchant))),
     ]
-    if refund.status == "failed":
-        facts.append((_("Status"), _("Void")))
+    note = None
+    if refund.status == "failed" and refund.settled_at is not None:
+        # It was issued and stays; its customer has a copy that says nothing of this.
+        day = words.day(_local_day(refund.settled_at, merchant))
+        facts.append((_("Taken back on"), day))
+        note = _("The bank returned this refund, and so this credit note was taken back on %(date)s.") % {"date": day}
     data = {
         **_frame(words, invoice, merchant, logo, heading=_("Credit note"), number=number),
         "facts": facts,
         **_lines(words, invoice, refund),
         "totals": _totals(words, refund),
-        "note": _("The bank returned this refund. Nothing was given back.") if refund.status == "failed" else None,
+        "note": note,
         "memo": words.apart(_breakable(refund.reason)) if refund.reason else None,
     }
     return _compile("invoice.typ", data, issued)

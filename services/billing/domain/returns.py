@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from contracts.message import Money
+
 RefundStatus = Literal["created", "processing", "succeeded", "failed", "unknown"]
 DisputeStatus = Literal["open", "won", "lost"]
 
@@ -36,6 +38,12 @@ def surplus_of(amount: int, *, applied: bool, last: bool, received: int, counted
     return max(received - counted, 0) if last else 0
 
 
-def held(amount: int, status: DisputeStatus, *, inquiry: bool) -> int:
-    """What a dispute keeps out of the merchant's hands. An inquiry takes no money."""
-    return 0 if inquiry or status == "won" else amount
+def held(disputed: Money, payment: Money, status: DisputeStatus, *, inquiry: bool) -> int:
+    """How much of a payment a dispute keeps out of the merchant's hands, in the payment's minor units.
+
+    An inquiry takes no money. A bank may dispute more than was paid (its fees, its rate of exchange), or in a currency of
+    its own: then all of the payment is held, and nothing of it can be given back beside.
+    """
+    if inquiry or status == "won":
+        return 0
+    return min(disputed.amount, payment.amount) if disputed.currency == payment.currency else payment.amount

@@ -29,6 +29,7 @@ from contracts.message import (
 from services.billing.domain.methods import expires_on
 from services.billing.handlers.access import require_role
 from services.billing.store import methods, stripe_customers, wallets
+from services.billing.store.accounts import account_of
 from services.billing.store.methods import Kept
 from services.billing.store.stripe_customers import Owner
 from services.billing.stripe_gateway import StripeError, StripeGateway, StripeRefusedError, within_budget
@@ -76,6 +77,11 @@ async def _theirs(tx: Tx, method_id: PaymentMethodId) -> Theirs:
     return Theirs(found, owner)
 
 
+async def _require_here(tx: Tx, their: Theirs) -> None:
+    if their.owner.account != await account_of(tx, tx.merchant):
+        raise Conflict("The merchant takes payments through another account now. Please add this payment method again.")
+
+
 async def set_default_payment_method(
     work: Work, command: SetDefaultPaymentMethod, *, stripe: StripeGateway
 ) -> PaymentMethod:
@@ -84,6 +90,7 @@ async def set_default_payment_method(
         their = await _theirs(tx, command.payment_method_id)
         if their.kept.method.deleted:
             raise NotFound
+        await _require_here(tx, their)
         if not their.kept.method.working:
             raise Conflict("This payment method does not work any more. Update it, or choose another one.")
     async with _asking():
@@ -98,6 +105,7 @@ async def update_payment_method(work: Work, command: UpdatePaymentMethod, *, str
         their = await _theirs(tx, command.payment_method_id)
         if their.kept.method.deleted:
             raise NotFound
+        await _require_here(tx, their)
         if problems := _problems(tx, their.kept, given):
             raise InvalidInput(problems[0].message if len(problems) == 1 else "", errors=tuple(problems))
     async with _asking():

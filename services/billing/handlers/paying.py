@@ -127,10 +127,11 @@ async def _plan(work: Work, command: StartInvoicePayment, settings: Settings) ->
         standing = await payments.open_attempt(tx, tx.merchant, command.invoice_id)
         if standing is None:
             await _require_unused(tx, command.invoice_id, payer)
-            stripe_id = await _stripe_id(tx, invoice)
+            account = await account_of(tx, invoice.merchant_id)
+            stripe_id = await _stripe_id(tx, invoice, account)
             if isinstance(stripe_id, Unknown):
                 return stripe_id
-            attempt = await _new_attempt(tx, invoice, payable, command, settings, stripe_id)
+            attempt = await _new_attempt(tx, invoice, payable, command, settings, stripe_id, account)
             await books.payment_started(tx, attempt)
             return Mine(attempt)
         if standing.payment.automatic:
@@ -164,11 +165,10 @@ async def _require_unused(tx: Tx, invoice_id: InvoiceId, payer: str) -> None:
         raise InvoiceNotPayable("This attempt to pay has ended. Press Pay again.", why="ended")
 
 
-async def _stripe_id(tx: Tx, invoice: Invoice) -> str | Unknown | None:
+async def _stripe_id(tx: Tx, invoice: Invoice, account: str | None) -> str | Unknown | None:
     """The customer at Stripe, for whom a subscription's payment method is kept. None: nothing is kept."""
     if invoice.subscription_id is None:
         return None
-    account = await account_of(tx, invoice.merchant_id)
     stripe_id = await stripe_customers.lock_customer(tx, invoice.merchant_id, invoice.customer_id, account)
     if stripe_id is not None:
         return stripe_id
@@ -197,6 +197,7 @@ async def _new_attempt(
     command: StartInvoicePayment,
     settings: Settings,
     stripe_id: str | None,
+    account: str | None,
 ) -> Attempt:
     payment = Payment(
         id=new_id(),
@@ -228,7 +229,7 @@ async def _new_attempt(
         payer_name=actor.name,
         correlation_id=tx.cause.correlation_id,
         request=request,
-        account=await account_of(tx, invoice.merchant_id),
+        account=account,
     )
 
 

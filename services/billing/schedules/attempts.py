@@ -8,17 +8,15 @@ from chassis.service import Runtime
 from contracts.billing import Invoice
 from contracts.message import PaymentId
 from services.billing.schedules import charging
+from services.billing.schedules.one_of_many import one_of_many
 from services.billing.store import books, invoices, payments, stripe_events
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import (
     Checkout,
     Event,
-    StripeClosedError,
-    StripeError,
     StripeGateway,
-    StripeRefusedError,
-    StripeUnknownError,
+    StripeUnavailableError,
     found_event,
     payload_of,
 )
@@ -38,20 +36,15 @@ async def ask_about_attempts(runtime: Runtime, stripe: StripeGateway) -> None:
     while True:
         page = await payments.not_ended(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
         for attempt in page:
-            try:
+            with one_of_many("attempt", **_whose(attempt)):
                 await _ask_about(runtime, stripe, attempt)
-            except StripeUnknownError as unknown:
-                # A 500 that Stripe has stored comes again for a day: the others are asked about nevertheless.
-                log.warning("An attempt's outcome is still not known.", extra={"reason": str(unknown)})
-            except StripeClosedError as closed:
-                extra = {"account": attempt.account, "reason": str(closed)}
-                log.warning("An account does not answer us; the others are asked nevertheless.", extra=extra)
-            except StripeRefusedError:
-                # One object that Stripe does not know must not keep us from asking about the others.
-                log.exception("Stripe does not know an attempt.", extra={"payment": str(attempt.payment.id)})
         if len(page) < _PAGE:
             return
         after = PaymentId(page[-1].payment.id)
+
+
+def _whose(attempt: Attempt) -> dict[str, str]:
+    return {"merchant": str(attempt.payment.merchant_id), "payment": str(attempt.payment.id)}
 
 
 async def _ask_about(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -> None:
@@ -113,7 +106,10 @@ async def close_checkouts(runtime: Runtime, *, stripe: StripeGateway) -> None:
     """A worker: expire, at Stripe, open checkouts of invoices that are settled by other money."""
     while True:
         await runtime.wait(books.CLOSE_CHANNEL, timeout=30)
-        await close_requested(runtime, stripe)
+        try:
+            await close_requested(runtime, stripe)
+        except StripeUnavailableError as away:
+            log.warning("Checkouts cannot be closed now.", extra={"reason": str(away)})
 
 
 async def close_requested(runtime: Runtime, stripe: StripeGateway) -> None:
@@ -122,10 +118,8 @@ async def close_requested(runtime: Runtime, stripe: StripeGateway) -> None:
     while True:
         page = await payments.to_close(runtime.db, after, _PAGE)
         for attempt in page:
-            try:
+            with one_of_many("checkout", **_whose(attempt)):
                 await close_one(runtime, stripe, attempt)
-            except StripeError as away:
-                log.warning("A checkout could not be closed yet.", extra={"reason": str(away)})
         if len(page) < _PAGE:
             return
         after = PaymentId(page[-1].payment.id)

@@ -15,12 +15,12 @@ from contracts.billing import Decline, Invoice, Payment
 from contracts.message import PaymentId
 from services.billing.domain.dunning import hard
 from services.billing.domain.settlement import UNENDED, WrongAmount
+from services.billing.schedules.one_of_many import one_of_many
 from services.billing.store import books, collecting, invoices, payments, settling, wallets
 from services.billing.store.payments import Attempt
 from services.billing.stripe_gateway import (
     Intent,
     Refusal,
-    StripeClosedError,
     StripeDeclinedError,
     StripeGateway,
     StripeRefusedError,
@@ -57,18 +57,21 @@ async def charge_next(runtime: Runtime, stripe: StripeGateway) -> bool:
     if attempt is None:
         return False
     try:
-        await ask_and_record(runtime, stripe, attempt)
-    except StripeClosedError as closed:
-        # One account's charges wait for their leases; everybody else's go on.
-        log.warning("An account takes no charges from us.", extra={"account": attempt.account, "reason": str(closed)})
+        with one_of_many("charge", merchant=str(attempt.payment.merchant_id), payment=str(attempt.payment.id)):
+            await _charge(runtime, stripe, attempt)
     except StripeUnavailableError as away:
         # Nothing was done: it stays *created*, and is charged when its lease is over.
         log.warning("Stripe takes no charges now.", extra={"reason": str(away)})
         return False
+    return True
+
+
+async def _charge(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -> None:
+    try:
+        await ask_and_record(runtime, stripe, attempt)
     except StripeUnknownError as unknown:
         log.warning("The outcome of a charge is not known yet.", extra={"reason": str(unknown)})
         await _remember_doubt(runtime, attempt)
-    return True
 
 
 async def ask_and_record(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -> None:

@@ -1,4 +1,4 @@
-"""What time brings about for payment methods: a look at what no webhook told of, pages that ended, cards' last days."""
+"""What time brings about for payment methods: looks at what no webhook told of, pages that ended, last days, left accounts."""
 
 import logging
 from datetime import date, timedelta
@@ -6,10 +6,17 @@ from uuid import UUID
 
 from chassis.service import Runtime
 from services.billing.domain.methods import EXPIRING, Wallet
+from services.billing.schedules.one_of_many import one_of_many
 from services.billing.store import agreements, methods, setups, stripe_customers, wallets
 from services.billing.store.setups import Setup
 from services.billing.store.stripe_customers import Owner
-from services.billing.stripe_gateway import SetupPage, StripeClosedError, StripeError, StripeGateway, StripeRefusedError
+from services.billing.stripe_gateway import (
+    SetupPage,
+    StripeClosedError,
+    StripeGateway,
+    StripeRefusedError,
+    StripeUnavailableError,
+)
 
 log = logging.getLogger("portal.billing.schedules")
 
@@ -25,15 +32,23 @@ _MOST_AT_ONCE = 1000
 
 
 async def look_at_methods(runtime: Runtime, *, stripe: StripeGateway) -> None:
-    """Find payment methods that no webhook told of, and pages to add one that have ended; act on cards' last days."""
+    """Find payment methods that no webhook told of, and pages to add one that have ended; act on cards' last days.
+
+    And on the cards of merchants that have changed their account.
+    """
     for merchant_id, method_id in await methods.to_act_on(runtime.db, *_days(runtime), _MOST_AT_ONCE):
-        async with runtime.db.transaction(runtime.system_cause(merchant_id)) as tx:
-            await wallets.act_on_expiry(tx, merchant_id, method_id)
+        with one_of_many("card", merchant=str(merchant_id), payment_method=str(method_id)):
+            async with runtime.db.transaction(runtime.system_cause(merchant_id)) as tx:
+                await wallets.act_on_expiry(tx, merchant_id, method_id)
+    for merchant_id, method_id in await methods.at_another_account(runtime.db, _MOST_AT_ONCE):
+        with one_of_many("card", merchant=str(merchant_id), payment_method=str(method_id)):
+            async with runtime.db.transaction(runtime.system_cause(merchant_id)) as tx:
+                await wallets.follow_account(tx, merchant_id, method_id)
     try:
         await _ask_about_setups(runtime, stripe)
         for owner in await stripe_customers.to_look_at(runtime.db, runtime.clock.now() - _LOOK_EVERY, _PAGE):
             await _look_at_one(runtime, stripe, owner)
-    except StripeError as away:
+    except StripeUnavailableError as away:
         log.warning("Stripe cannot be asked about methods now; the next look will.", extra={"reason": str(away)})
 
 
@@ -47,7 +62,8 @@ async def _ask_about_setups(runtime: Runtime, stripe: StripeGateway) -> None:
     while True:
         page = await setups.not_ended(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
         for setup in page:
-            await _ask_about_setup(runtime, stripe, setup)
+            with one_of_many("setup", setup=str(setup.id), customer=str(setup.customer_id)):
+                await _ask_about_setup(runtime, stripe, setup)
         if len(page) < _PAGE:
             return
         after = page[-1].id
@@ -60,10 +76,6 @@ async def _ask_about_setup(runtime: Runtime, stripe: StripeGateway, setup: Setup
             page: SetupPage | None = await stripe.setup_page(setup.session_id, setup.account)
         else:
             page = await stripe.find_setup(str(setup.request["customer"]), setup.id, setup.account)
-    except StripeClosedError as closed:
-        # One account that is closed to us must not keep us from the others.
-        log.warning("A setup cannot be asked about.", extra={"account": setup.account, "reason": str(closed)})
-        return
     except StripeRefusedError:
         log.exception("Stripe does not know a setup.", extra={"setup": str(setup.id)})
         page, age = None, _GIVE_UP_LOOKING
@@ -79,13 +91,10 @@ async def _ask_about_setup(runtime: Runtime, stripe: StripeGateway, setup: Setup
 
 
 async def _look_at_one(runtime: Runtime, stripe: StripeGateway, owner: Owner) -> None:
-    try:
+    with one_of_many("wallet", merchant=str(owner.merchant_id), customer=str(owner.customer_id)) as turn:
         await _look_at(runtime, stripe, owner)
-    except StripeError:
-        raise
-    except Exception:
-        # One whose methods cannot be mirrored must not stay the first for ever and keep the others waiting.
-        log.exception("A customer's methods could not be looked at.", extra={"customer": str(owner.customer_id)})
+    if turn.failed:
+        # It must not stay the first for ever and keep the others waiting.
         await stripe_customers.look_later(runtime.db, owner, runtime.clock.now() - _LOOK_EVERY + _AFTER_TROUBLE)
 
 

@@ -1,25 +1,21 @@
 """Refunds of which Stripe has not said what became of them: asked with their own key for a day, then only looked for."""
 
-import logging
 from datetime import timedelta
 
 from chassis.service import Runtime
 from contracts.message import Money, PaymentId, RefundId
 from services.billing.schedules.attempts import tell
+from services.billing.schedules.one_of_many import one_of_many
 from services.billing.store import invoices, payments, refunds, returning
 from services.billing.store.refunds import Giving
 from services.billing.store.returning import Case
 from services.billing.stripe_gateway import (
     Reference,
-    StripeClosedError,
     StripeGateway,
     StripeRefusedError,
-    StripeUnknownError,
     found_event,
     refund_request,
 )
-
-log = logging.getLogger("portal.billing.schedules")
 
 _LET_BE = timedelta(seconds=30)
 """A younger refund is still in the hands of its command."""
@@ -32,11 +28,8 @@ async def ask_about_refunds(runtime: Runtime, stripe: StripeGateway) -> None:
     while True:
         page = await refunds.unsent_refunds(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
         for giving in page:
-            try:
+            with one_of_many("refund", merchant=str(giving.refund.merchant_id), refund=str(giving.refund.id)):
                 await _ask_about(runtime, stripe, giving)
-            except (StripeUnknownError, StripeClosedError) as doubt:
-                extra = {"refund": str(giving.refund.id), "reason": str(doubt)}
-                log.warning("Stripe does not say what became of a refund.", extra=extra)
         if len(page) < _PAGE:
             return
         after = RefundId(page[-1].refund.id)

@@ -5,7 +5,6 @@ account at once without a word.
 """
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,11 +16,10 @@ from contracts.message import PaymentMethodId
 from services.billing.domain.periods import local_day
 from services.billing.domain.subscriptions import Charge, charged, due
 from services.billing.schedules.beginning import begin_charge
+from services.billing.schedules.one_of_many import note_failure
 from services.billing.store import agreements, charging, collecting, copies, stripe_customers, subscriptions
 from services.billing.store.accounts import account_of
 from services.billing.store.subscriptions import Kept
-
-log = logging.getLogger("portal.billing.renewing")
 
 _BETWEEN = timedelta(hours=1)
 _AFTER_TROUBLE = timedelta(minutes=10)
@@ -60,11 +58,12 @@ async def renew_next(runtime: Runtime, until: datetime) -> bool:
             claimed.kept = await subscriptions.claim_due(tx, until)
             if claimed.kept is not None:
                 await _renew(tx, claimed.kept, runtime.settings.secret_key)
-    except Exception:
+    except Exception as error:
         if claimed.kept is None:
             raise
         # One that cannot be renewed must not keep the others waiting.
-        log.exception("A subscription could not be renewed.", extra={"subscription": str(claimed.kept.state.id)})
+        state = claimed.kept.state
+        note_failure(error, "renewal", merchant=str(state.merchant_id), subscription=str(state.id))
         await subscriptions.put_off(runtime.db, claimed.kept.state.id, runtime.clock.now() + _AFTER_TROUBLE)
     return claimed.kept is not None
 

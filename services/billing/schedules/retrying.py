@@ -1,6 +1,5 @@
 """Dunning: charges that failed are tried again on their days, and at once when there is a new default method."""
 
-import logging
 from datetime import datetime, timedelta
 
 from chassis.database import Row, Tx
@@ -11,10 +10,9 @@ from services.billing.domain.dunning import hard
 from services.billing.domain.invoices import Balance
 from services.billing.domain.settlement import UNENDED
 from services.billing.schedules.beginning import begin_charge
+from services.billing.schedules.one_of_many import note_failure, one_of_many
 from services.billing.store import books, collecting, debts, payments, subscriptions
 from services.billing.store.collecting import AUTHENTICATE, NEVER_CHARGED, Chargeable
-
-log = logging.getLogger("portal.billing.retrying")
 
 _BUSY = timedelta(hours=1)
 """Somebody is paying, or money is on its way: look again so much later."""
@@ -26,7 +24,10 @@ async def retry_due(runtime: Runtime) -> int:
     """Try again what is due by now, and collect the debt of those who have a new default method. Returns how many."""
     until, count = runtime.clock.now(), 0
     for debtor in await debts.debtors(runtime.db, until, _DEBTORS):
-        count += await _collect_debt(runtime, debtor)
+        with one_of_many("debtor", merchant=str(debtor["merchant_id"]), customer=str(debtor["customer_id"])) as turn:
+            count += await _collect_debt(runtime, debtor)
+        if turn.failed:
+            await debts.collected(runtime.db, debtor, runtime.clock.now() + _AFTER_TROUBLE)
     while await _retry_next(runtime, until):
         count += 1
     return count
@@ -39,11 +40,11 @@ async def _retry_next(runtime: Runtime, until: datetime) -> bool:
             invoice = await collecting.claim_retry(tx, until)
             if invoice is not None:
                 await _retry(tx, invoice, runtime.settings.secret_key)
-    except Exception:
+    except Exception as error:
         if invoice is None:
             raise
         # One that cannot be tried again must not keep the others, and the renewals after them, waiting.
-        log.exception("An invoice could not be tried again.", extra={"invoice": str(invoice.id)})
+        note_failure(error, "retry", merchant=str(invoice.merchant_id), invoice=str(invoice.id))
         await collecting.put_off(runtime.db, invoice.id, runtime.clock.now() + _AFTER_TROUBLE)
     return invoice is not None
 

@@ -24,12 +24,15 @@ async def connect(tx: Tx, merchant_id: MerchantId, account: str | None) -> bool:
     # Sequence 0: its defaults were never changed, so they were never announced and are not republished.
     await tx.execute(
         """
-        INSERT INTO billing_defaults (merchant_id, sequence, state, stripe_account) VALUES ($1, 0, $2, $3)
-        ON CONFLICT (merchant_id) DO UPDATE SET stripe_account = excluded.stripe_account
+        INSERT INTO billing_defaults (merchant_id, sequence, state, stripe_account, account_changed_at)
+        VALUES ($1, 0, $2, $3, $4)
+        ON CONFLICT (merchant_id) DO UPDATE
+        SET stripe_account = excluded.stripe_account, account_changed_at = excluded.account_changed_at
         """,
         merchant_id,
         BillingDefaults(id=merchant_id, merchant_id=merchant_id).model_dump_json(),
         account,
+        tx.now,
     )
     return True
 

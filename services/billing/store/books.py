@@ -11,6 +11,7 @@ from contracts.billing import (
     BeingPaid,
     Collection,
     Decline,
+    EntryKind,
     Invoice,
     InvoiceChargeFailed,
     InvoiceGivenUp,
@@ -35,6 +36,7 @@ from contracts.message import Event, InvoiceId, PaymentId
 from services.billing.domain.settlement import AlreadyPaid, PartPaid, Settled
 from services.billing.store import agreements, invoices, payments
 from services.billing.store.payments import Attempt
+from services.billing.store.statements import Entry, book
 
 CLOSE_CHANNEL = "close_checkout"
 """What is notified when a checkout is to be expired at Stripe."""
@@ -59,7 +61,9 @@ async def invoice_opened(tx: Tx, invoice: Invoice, seller: Party, buyer: Party, 
     """A draft gets its number, its parties and its link."""
     frozen = invoice.model_copy(update={"seller": seller, "buyer": buyer, "link": link, "opened_at": tx.now})
     number = await invoices.next_number(tx, invoice.merchant_id, "invoice")
-    return await tell_invoice(tx, InvoiceOpened, frozen, status="open", number=f"INV-{number}")
+    opened = await tell_invoice(tx, InvoiceOpened, frozen, status="open", number=f"INV-{number}")
+    await book(tx, opened, Entry("invoice", opened.total, opened.number))
+    return opened
 
 
 async def invoice_closed(
@@ -68,6 +72,8 @@ async def invoice_closed(
     """A member withdrew it, or gave it up. `reason` is for the subscription that it was to begin."""
     status = "void" if event is InvoiceVoided else "uncollectible"
     await agreements.invoice_withdrawn(tx, invoice, reason)
+    kind: EntryKind = "withdrawn" if status == "void" else "written_off"
+    await book(tx, invoice, Entry(kind, invoice.amount_paid - invoice.total, invoice.number))
     return await tell_invoice(tx, event, invoice, status=status, closed_at=tx.now)
 
 
@@ -75,6 +81,7 @@ async def invoice_replaced(tx: Tx, invoice: Invoice, by: InvoiceId) -> Invoice:
     """A member withdrew it in favour of another, to which its link leads from now on."""
     assert invoice.link is not None, "Only an open invoice is replaced."
     link = invoice.link.model_copy(update={"replaced_by": by})
+    await book(tx, invoice, Entry("withdrawn", invoice.amount_paid - invoice.total, invoice.number))
     return await tell_invoice(tx, InvoiceReplaced, invoice, status="void", closed_at=tx.now, link=link)
 
 
@@ -184,6 +191,11 @@ async def payment_succeeded(
             changes["period"] = period or invoice.period
         event = InvoicePaid if isinstance(outcome, Settled) else InvoicePartPaid
         after = await tell_invoice(tx, event, after, **changes)
+    entries = [Entry("payment", -payment.amount, payment.receipt_number)]
+    if invoice.status == "uncollectible" and not isinstance(outcome, AlreadyPaid):
+        # As far as it is paid after all, it was not given up.
+        entries.insert(0, Entry("recovered", outcome.applied, invoice.number))
+    await book(tx, invoice, *entries)
     saved = replace(attempt, payment=payment, close_requested=False)
     sequence = await payments.save_attempt(tx, saved)
     tx.announce(PaymentSucceeded(state=payment, invoice=after), sequence=sequence)

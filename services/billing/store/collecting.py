@@ -40,13 +40,18 @@ class Chargeable:
 async def chargeable(
     db: Reader, merchant_id: MerchantId, customer_id: CustomerId, named: PaymentMethodId | None
 ) -> Chargeable | None:
-    """The method that a subscription names, else the customer's default one; None: there is none that works."""
+    """The method that a subscription names, else the customer's default one; None: there is none that works.
+
+    Only one that lives at the account which the merchant's money goes to now: no other account can charge it, and what is
+    charged where it lives would go where the merchant does not want its money any more.
+    """
     row = await db.fetchrow(
         """
         SELECT m.id, m.stripe_id, m.account, c.stripe_id AS customer
         FROM payment_method AS m JOIN stripe_customer AS c USING (merchant_id, customer_id, account)
         WHERE m.merchant_id = $1 AND m.customer_id = $2 AND m.working AND NOT m.removed AND c.stripe_id IS NOT NULL
           AND (m.id = $3 OR m.is_default)
+          AND m.account = coalesce((SELECT stripe_account FROM billing_defaults WHERE merchant_id = $1), '')
         ORDER BY m.is_default LIMIT 1
         """,
         merchant_id,

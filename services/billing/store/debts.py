@@ -48,9 +48,9 @@ async def debtors(db: Database, at: datetime, limit: int) -> Sequence[Row]:
     )
 
 
-async def collected(tx: Tx, debtor: Row, again_at: datetime | None) -> None:
+async def collected(db: Database | Tx, debtor: Row, again_at: datetime | None) -> None:
     """Their debt is being collected, or the rest of it from `again_at`, unless somebody has asked again meanwhile."""
-    await tx.execute(
+    await db.execute(
         """
         UPDATE stripe_customer SET collect_since = $4
         WHERE merchant_id = $1 AND customer_id = $2 AND collect_since = $3

@@ -36,7 +36,7 @@ async def save_dispute(tx: Tx, dispute: Dispute) -> int:
     """Write everything that may change of a dispute. Returns its new sequence: announce with it, once."""
     sequence: int = await tx.fetchval(
         """
-        UPDATE dispute SET status = $3, amount = $4, state = $5, sequence = sequence + 1
+        UPDATE dispute SET status = $3, amount = $4, currency = $6, state = $5, sequence = sequence + 1
         WHERE merchant_id = $1 AND id = $2 RETURNING sequence
         """,
         dispute.merchant_id,
@@ -44,6 +44,7 @@ async def save_dispute(tx: Tx, dispute: Dispute) -> int:
         dispute.status,
         dispute.amount,
         dispute.model_dump_json(),
+        dispute.currency,
     )
     return sequence
 

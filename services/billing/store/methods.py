@@ -37,6 +37,9 @@ class Use:
     method_id: PaymentMethodId | None
 
 
+LEFT_BEHIND = "account_changed"
+"""Why a method does not work that is at an account which its merchant does not bill with any more."""
+
 _ALL = "state, account, stripe_id, fingerprint, expires_on, expiry_told"
 
 
@@ -157,6 +160,24 @@ async def to_act_on(db: Database, today: date, soon: date, limit: int) -> list[t
         """,
         today,
         soon,
+        limit,
+    )
+    return [(row["merchant_id"], row["id"]) for row in rows]
+
+
+async def at_another_account(db: Database, limit: int) -> list[tuple[MerchantId, PaymentMethodId]]:
+    """Methods whose merchant has changed its account, and of which that is not said yet.
+
+    They count as working at an account that was left, or as left behind at the one that their merchant has come back to.
+    """
+    rows = await db.fetch(
+        """
+        SELECT m.merchant_id, m.id FROM billing_defaults AS d JOIN payment_method AS m USING (merchant_id)
+        WHERE d.account_changed_at IS NOT NULL AND NOT m.removed
+          AND CASE WHEN m.account = coalesce(d.stripe_account, '') THEN m.state->>'failure' = $1 ELSE m.working END
+        ORDER BY m.id LIMIT $2
+        """,
+        LEFT_BEHIND,
         limit,
     )
     return [(row["merchant_id"], row["id"]) for row in rows]

@@ -1,6 +1,7 @@
 """The SQL of what a comparison with Stripe's books came to, one row per merchant."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from typing import NamedTuple
 from uuid import UUID
 
 from chassis.database import Database, Tx
@@ -9,31 +10,37 @@ from contracts.billing import Reconciliation
 from contracts.message import MerchantId
 
 
-async def save_reconciliation(tx: Tx, result: Reconciliation) -> int:
+class Last(NamedTuple):
+    """A merchant's newest result, and every account at which money of theirs has been compared; None: the platform's."""
+
+    result: Reconciliation
+    accounts: frozenset[str | None]
+
+
+async def save_reconciliation(tx: Tx, result: Reconciliation, accounts: Collection[str | None]) -> int:
     """Write the merchant's newest result. Returns its sequence: announce with it, once."""
     sequence: int = await tx.fetchval(
         """
-        INSERT INTO reconciliation (merchant_id, sequence, state) VALUES ($1, 1, $2)
-        ON CONFLICT (merchant_id) DO UPDATE SET state = excluded.state, sequence = reconciliation.sequence + 1
+        INSERT INTO reconciliation (merchant_id, sequence, state, accounts) VALUES ($1, 1, $2, $3)
+        ON CONFLICT (merchant_id) DO UPDATE
+        SET state = excluded.state, accounts = excluded.accounts, sequence = reconciliation.sequence + 1
         RETURNING sequence
         """,
         result.merchant_id,
         result.model_dump_json(),
+        sorted(each or "" for each in accounts),
     )
     return sequence
 
 
-async def results_of(db: Database, account: str | None) -> dict[MerchantId, Reconciliation]:
-    """The newest results of the merchants whose money goes to an account, by merchant."""
-    rows = await db.fetch(
-        """
-        SELECT r.state FROM reconciliation AS r LEFT JOIN billing_defaults AS d USING (merchant_id)
-        WHERE d.stripe_account IS NOT DISTINCT FROM $1
-        """,
-        account,
-    )
-    found = [Reconciliation.model_validate_json(row["state"]) for row in rows]
-    return {each.merchant_id: each for each in found}
+async def last_results(db: Database) -> dict[MerchantId, Last]:
+    """Every merchant's newest result."""
+    rows = await db.fetch("SELECT state, accounts FROM reconciliation")
+    found = [
+        Last(Reconciliation.model_validate_json(row["state"]), frozenset(each or None for each in row["accounts"]))
+        for row in rows
+    ]
+    return {each.result.merchant_id: each for each in found}
 
 
 async def every_reconciliation(db: Database) -> AsyncIterator[CurrentRow]:

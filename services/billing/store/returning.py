@@ -16,6 +16,7 @@ from contracts.billing import (
     DisputeLost,
     DisputeOpened,
     DisputeWon,
+    EntryKind,
     Invoice,
     InvoiceDisputed,
     InvoiceRefunded,
@@ -36,6 +37,7 @@ from services.billing.store import disputes, invoices, payments, reconciliations
 from services.billing.store.books import tell_invoice
 from services.billing.store.payments import Attempt
 from services.billing.store.refunds import Giving
+from services.billing.store.statements import Entry, book
 
 NOUNS: dict[type[Any], Callable[[Database], AsyncIterator[CurrentRow]]] = {
     Refund: refunds.every_refund,
@@ -86,7 +88,10 @@ async def refund_unknown(tx: Tx, giving: Giving) -> Giving:
 async def refund_moved(
     tx: Tx, case: Case, giving: Giving, status: RefundStatus, stripe_id: str | None, failure: str | None = None
 ) -> Giving:
-    """Stripe has said what became of a refund. Its credit note is issued when Stripe takes it, and fails with it."""
+    """Stripe has said what became of a refund. Its credit note is issued when Stripe takes it, and taken back when it fails.
+
+    What was issued stays in the customer's account on its day; the failure is booked on its own.
+    """
     changes: dict[str, Any] = {"status": status}
     if status in ("succeeded", "failed"):
         changes["settled_at"] = tx.now
@@ -99,8 +104,12 @@ async def refund_moved(
     moved = replace(giving, refund=giving.refund.model_copy(update=changes), stripe_id=stripe_id or giving.stripe_id)
     if status == "failed":
         case = await _move(tx, case, moved, sign=-1)
+        if giving.refund.issued_at is not None:
+            await _book(tx, case.invoice, moved.refund, "refund_failed", "credit_note_reversed", sign=-1)
     elif "credit_note_number" in changes:
         case = replace(case, invoice=await _list_note(tx, case.invoice, moved))
+    if "issued_at" in changes:
+        await _book(tx, case.invoice, moved.refund, "refund", "credit_note", sign=1)
     sequence = await refunds.save_refund(tx, moved)
     match status:
         case "succeeded":
@@ -110,6 +119,14 @@ async def refund_moved(
         case _:
             tx.announce(RefundChanged(state=moved.refund), sequence=sequence)
     return moved
+
+
+async def _book(tx: Tx, invoice: Invoice, refund: Refund, money: EntryKind, note: EntryKind, *, sign: int) -> None:
+    """Enter the money, and what its credit note takes off the charges: both together change nothing, surplus aside."""
+    entries = [Entry(money, sign * refund.amount, refund.credit_note_number)]
+    if refund.credited:
+        entries.insert(0 if sign > 0 else 1, Entry(note, -sign * refund.credited, refund.credit_note_number))
+    await book(tx, invoice, *entries)
 
 
 async def _issue(tx: Tx, invoice: Invoice, giving: Giving) -> dict[str, Any]:
@@ -171,6 +188,7 @@ async def dispute_moved(tx: Tx, case: Case, dispute: Dispute, before: Dispute | 
         await _tell_payment(tx, case.attempt, amount_disputed=case.attempt.payment.amount_disputed + difference)
         disputed = invoice.amount_disputed + difference
         invoice = await tell_invoice(tx, InvoiceDisputed, invoice, amount_disputed=disputed)
+        await book(tx, invoice, Entry("dispute_won" if dispute.status == "won" else "dispute", difference, None))
     sequence = await disputes.save_dispute(tx, dispute)
     match dispute.status:
         case "won":

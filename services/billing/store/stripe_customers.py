@@ -149,16 +149,13 @@ async def look_later(db: Database, owner: Owner, looked_at: datetime) -> None:
 async def to_look_at(db: Database, before: datetime, limit: int) -> list[Owner]:
     """Customers at Stripe, of every merchant, whose methods nobody has looked at since `before`; the longest ago first.
 
-    Not those at an account that the merchant has left, once they are at the present one: what they had there is gone here.
+    Not those at an account that the merchant has left: nothing there is charged any more.
     """
     rows = await db.fetch(
         f"""
         SELECT {_OWNER} FROM stripe_customer AS c
-        WHERE stripe_id IS NOT NULL AND (looked_at IS NULL OR looked_at < $1) AND NOT EXISTS (
-            SELECT FROM stripe_customer AS now LEFT JOIN billing_defaults AS d USING (merchant_id)
-            WHERE now.merchant_id = c.merchant_id AND now.customer_id = c.customer_id AND now.stripe_id IS NOT NULL
-              AND now.account <> c.account AND now.account = coalesce(d.stripe_account, '')
-        )
+        WHERE stripe_id IS NOT NULL AND (looked_at IS NULL OR looked_at < $1)
+          AND account = coalesce((SELECT stripe_account FROM billing_defaults AS d WHERE d.merchant_id = c.merchant_id), '')
         ORDER BY looked_at NULLS FIRST LIMIT $2
         """,  # noqa: S608 - a constant
         before,

@@ -32,7 +32,8 @@ from services.billing.domain.methods import (
     works,
 )
 from services.billing.store import debts, methods, stripe_customers
-from services.billing.store.methods import Kept, Use
+from services.billing.store.accounts import account_of
+from services.billing.store.methods import LEFT_BEHIND, Kept, Use
 from services.billing.store.stripe_customers import Owner
 
 _EMPTIED = dict.fromkeys(("last4", "billing_name", "billing_email", "billing_country"))
@@ -41,17 +42,24 @@ _EMPTIED = dict.fromkeys(("last4", "billing_name", "billing_email", "billing_cou
 async def mirror(tx: Tx, owner: Owner, wallet: Wallet, look: int) -> str | None:
     """Make a customer's methods those that Stripe has. Returns Stripe's id of their default; None when there is none.
 
-    Whatever told us to look, in whatever order and however often: the state that was seen last is what is kept.
+    Whatever told us to look, in whatever order and however often: the state that was seen last is what is kept. Methods at
+    an account that the merchant has left stay, not working, until the customer has given one at the present account.
     """
     await methods.lock_users(tx, owner.merchant_id, owner.customer_id)
     if not await stripe_customers.keep_look(tx, owner, look):
         kept = await methods.default_method(tx, owner.merchant_id, owner.customer_id)
-        return kept.stripe_id if kept else None
-    before = await methods.methods_of(tx, owner.merchant_id, owner.customer_id)
-    matched = [(held, _known(before, held, owner.account)) for held in wallet.held()]
+        return kept.stripe_id if kept and kept.account == owner.account else None
+    everywhere = await methods.methods_of(tx, owner.merchant_id, owner.customer_id)
+    before = [kept for kept in everywhere if kept.account == owner.account]
+    matched = [(held, _known(before, held)) for held in wallet.held()]
     stay = {kept.id for _, kept in matched if kept is not None}
-    for gone in [kept for kept in before if kept.id not in stay]:
+    is_left = owner.account != await account_of(tx, owner.merchant_id)
+    replaced = [] if is_left or not matched else [kept for kept in everywhere if kept.account != owner.account]
+    for gone in [*(kept for kept in before if kept.id not in stay), *replaced]:
         await _remove(tx, gone)
+    if is_left:
+        # Nothing of it is charged: what is there waits for its merchant to come back.
+        return None
     after = [_seen(kept, held, owner, tx.now.date()) for held, kept in matched]
     candidates = [
         Candidate(held, now.method.working, kept is None, kept is not None and kept.method.is_default)
@@ -66,10 +74,10 @@ async def mirror(tx: Tx, owner: Owner, wallet: Wallet, look: int) -> str | None:
     return chosen.held.seen.stripe_id if chosen else None
 
 
-def _known(before: Iterable[Kept], held: Held, account: str | None) -> Kept | None:
+def _known(before: Iterable[Kept], held: Held) -> Kept | None:
     for kept in before:
         same_card = kept.fingerprint is not None and kept.fingerprint == held.seen.fingerprint
-        if kept.account == account and (kept.stripe_id in held.ids or same_card):
+        if kept.stripe_id in held.ids or same_card:
             return kept
     return None
 
@@ -78,7 +86,9 @@ def _seen(kept: Kept | None, held: Held, owner: Owner, today: date) -> Kept:
     """A method as Stripe shows it, with what only we know of it."""
     seen = held.seen
     last_day = expires_on(seen.exp_month, seen.exp_year)
-    renewed = kept is not None and (kept.expires_on != last_day or kept.stripe_id != seen.stripe_id)
+    renewed = kept is not None and (
+        kept.expires_on != last_day or kept.stripe_id != seen.stripe_id or kept.method.failure == LEFT_BEHIND
+    )
     working = works(kept.method.working if kept else None, renewed=renewed, last_day=last_day, today=today)
     expired = last_day is not None and last_day < today
     failure = "expired" if expired else kept.method.failure if kept and not working else None
@@ -191,9 +201,25 @@ async def works_again(tx: Tx, merchant_id: MerchantId, method_id: PaymentMethodI
 
 async def _set_working(tx: Tx, merchant_id: MerchantId, method_id: PaymentMethodId, failure: str | None) -> None:
     kept = await _locked(tx, merchant_id, method_id)
-    if kept is not None and kept.method.working == (failure is not None):
+    if kept is None or kept.method.failure == LEFT_BEHIND:
+        # What was begun at the account that was left may still succeed there; nothing new is.
+        return
+    if kept.method.working == (failure is not None):
         event = PaymentMethodChanged if failure is None else PaymentMethodStoppedWorking
         await _tell(tx, replace(kept, method=_with(kept.method, working=failure is None, failure=failure)), event)
+
+
+async def follow_account(tx: Tx, merchant_id: MerchantId, method_id: PaymentMethodId) -> None:
+    """Its merchant bills with another account: say that it does not work there, or look at it where it does again."""
+    kept = await _locked(tx, merchant_id, method_id)
+    if kept is None:
+        return
+    if kept.account == await account_of(tx, merchant_id):
+        if kept.method.failure == LEFT_BEHIND:
+            await stripe_customers.ask_for_look(tx, merchant_id, kept.method.customer_id, kept.account)
+    elif kept.method.working:
+        left = replace(kept, method=_with(kept.method, working=False, failure=LEFT_BEHIND))
+        await _tell(tx, left, PaymentMethodStoppedWorking)
 
 
 async def act_on_expiry(tx: Tx, merchant_id: MerchantId, method_id: PaymentMethodId) -> None:

@@ -68,7 +68,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Intent:
-    """A payment intent. `received` is what was really taken; `card` is known when the charge came with it."""
+    """A payment intent. `received` is what was really taken.
+
+    `card`, and whether all of it was `given_back` since, are known when the charge came with it.
+    """
 
     id: str
     status: str
@@ -79,6 +82,7 @@ class Intent:
     card: Card | None
     refusal: Refusal | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    given_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,7 @@ def intent_of(source: Mapping[str, Any]) -> Intent:
         card=_card(charge) if isinstance(charge, Mapping) else None,
         refusal=None if error is None else refusal_of(error),
         raw=source,
+        given_back=isinstance(charge, Mapping) and bool(charge.get("refunded")),
     )
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from chassis.database import Tx
 from chassis.ids import new_id
 from chassis.service import Runtime
-from contracts.billing import Dispute, Refund
-from contracts.message import PaymentId
+from contracts.billing import Dispute, Payment, Refund
+from contracts.message import Money, PaymentId
 from services.billing.domain.returns import credited_part, held, moves_on
 from services.billing.store import disputes, invoices, payments, refunds, returning, stripe_events
 from services.billing.store.accounts import account_of
@@ -93,8 +93,6 @@ async def _apply(tx: Tx, seen_attempt: Attempt, told: Returned) -> str:
     attempt = await payments.attempt(tx, merchant_id, payment_id)
     assert invoice is not None, "Invoices are never deleted."
     assert attempt is not None, "Attempts are never deleted."
-    if told.seen.amount.currency != attempt.payment.currency or told.seen.amount.amount > attempt.payment.amount:
-        raise ValueError(f"{told.seen.id} is over {told.seen.amount}, its payment over {attempt.payment.amount}.")
     case = Case(invoice, attempt)
     if isinstance(told.seen, DisputeSeen):
         return await _apply_dispute(tx, case, told, told.seen)
@@ -105,6 +103,9 @@ async def _apply(tx: Tx, seen_attempt: Attempt, told: Returned) -> str:
 
 
 async def _apply_refund(tx: Tx, case: Case, told: Returned, seen: RefundSeen) -> str:
+    payment = case.attempt.payment
+    if seen.amount.currency != payment.currency or seen.amount.amount > payment.amount:
+        raise ValueError(f"{seen.id} is over {seen.amount}, its payment over {payment.amount}.")
     giving = await _known(tx, case, seen)
     if giving is None:
         giving, case = await _mirror(tx, case, told, seen)
@@ -154,10 +155,11 @@ async def _apply_dispute(tx: Tx, case: Case, told: Returned, seen: DisputeSeen) 
         return f"ignored: the dispute is already {before.status}"
     now = Dispute(
         id=before.id if before else new_id(),
-        **payment.model_dump(include={"merchant_id", "customer_id", "invoice_id", "currency"}),
+        **payment.model_dump(include={"merchant_id", "customer_id", "invoice_id"}),
         payment_id=payment.id,
         status=seen.status,
         amount=seen.amount.amount,
+        currency=seen.amount.currency,
         reason=seen.reason,
         inquiry=seen.inquiry,
         evidence_due_at=seen.evidence_due_at,
@@ -168,11 +170,15 @@ async def _apply_dispute(tx: Tx, case: Case, told: Returned, seen: DisputeSeen) 
         return "ignored: nothing new"
     if before is None:
         await disputes.insert_dispute(tx, now, seen.id, told.account)
-    held_before = held(before.amount, before.status, inquiry=before.inquiry) if before else 0
     await returning.dispute_moved(
-        tx, case, now, before, held(now.amount, now.status, inquiry=now.inquiry) - held_before
+        tx, case, now, before, _held(now, payment) - (_held(before, payment) if before else 0)
     )
     return f"dispute {now.status}"
+
+
+def _held(dispute: Dispute, payment: Payment) -> int:
+    disputed, paid = (Money(each.amount, each.currency) for each in (dispute, payment))
+    return held(disputed, paid, dispute.status, inquiry=dispute.inquiry)
 
 
 def _is_old_news(before: Dispute, told: Returned, seen: DisputeSeen) -> bool:

@@ -62,12 +62,19 @@ class Dispute(Answer):
 
 
 class Reconciliation(Answer):
-    """The last comparison with Stripe's books. `differences` are for a person to look at."""
+    """The last comparison with Stripe's books, at all accounts where the merchant has money.
+
+    `differences` are for a person to look at: each stands from `since` until it is explained, then it is among `resolved`
+    for thirty days. `more_differences` stand and are not listed. `not_compared` names accounts that did not answer.
+    """
 
     finished_at: datetime
     compared: int
     found: int
     differences: list[Difference]
+    more_differences: int
+    resolved: list[Difference]
+    not_compared: list[str]
 
 
 class NewRefund(Given):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts import billing
-from contracts.billing import AccountStatement, StatementPdf
+from contracts.billing import AccountStatement, EntryKind, StatementPdf
 from contracts.message import CustomerId, FieldError, InvalidInput, minor_digits
 from services.gateway import commands, readmodel
 from services.gateway.api.document import refusals
@@ -29,7 +29,7 @@ class StatementEntry(Answer):
     """One thing that changed what is owed, in minor units: positive is more, negative less."""
 
     on: date
-    kind: Literal["invoice", "withdrawn", "written_off", "payment", "credit_note", "refund", "dispute", "dispute_won"]
+    kind: EntryKind
     reference: str | None
     amount: int
     balance: int

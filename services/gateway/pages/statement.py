@@ -25,9 +25,12 @@ KINDS = {
     "invoice": _("Invoice"),
     "withdrawn": _("Invoice withdrawn"),
     "written_off": _("Invoice written off"),
+    "recovered": _("Write-off taken back"),
     "payment": _("Payment"),
     "credit_note": _("Credit note"),
     "refund": _("Refund"),
+    "refund_failed": _("Refund returned by the bank"),
+    "credit_note_reversed": _("Credit note taken back"),
     "dispute": _("Payment disputed"),
     "dispute_won": _("Dispute won"),
 }

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from contracts.billing import NothingToRefund, RefundRefused
-from contracts.message import InvalidInput
+from contracts.billing import AccountStatement, NothingToRefund, RefundRefused
+from contracts.message import CustomerId, InvalidInput
 from services.billing import schedules
 from tests.integration.billing.returns import bank_decides, dispute, disputes_of, intent_of, paid, refund, refunds_of
 from tests.integration.billing.shop import Shop, fake, post
@@ -113,6 +113,46 @@ async def test_a_dispute_that_no_webhook_told_and_its_end_are_found(fake_shop: S
     await fake_shop.work()
     assert [each.status for each in await disputes_of(fake_shop, invoice)] == ["won"]
     assert (await fake_shop.invoice(invoice)).amount_disputed == 0
+
+
+async def test_a_dispute_above_its_payment_is_recorded_and_announced_and_holds_the_payment(fake_shop: Shop) -> None:
+    invoice, payment_id = await paid(fake_shop)
+    disputed = fake(fake_shop).disputed(await intent_of(fake_shop, payment_id), 1650)
+    await deliver(fake_shop)
+    [opened] = await disputes_of(fake_shop, invoice)
+    assert (opened.amount, opened.currency, opened.status) == (1650, "EUR", "open")
+    assert (await fake_shop.invoice(invoice)).amount_disputed == 1250
+    assert await fake_shop.news() == ["payment.changed", "invoice.disputed", "dispute.opened"]
+    fake(fake_shop).dispute_closes(disputed, "won")
+    await deliver(fake_shop)
+    assert (await fake_shop.invoice(invoice)).amount_disputed == 0
+    assert {status for _, status, _ in await fake_shop.stored_events()} == {"done"}
+
+
+@pytest.mark.parametrize("amount", [900, 190_000])
+async def test_a_dispute_in_another_currency_holds_all_of_its_payment(fake_shop: Shop, amount: int) -> None:
+    invoice, payment_id = await paid(fake_shop)
+    stripe = fake(fake_shop)
+    disputed = stripe.disputed(await intent_of(fake_shop, payment_id), amount)
+    stripe.disputes[disputed]["currency"] = stripe.told[-1]["data"]["object"]["currency"] = "jpy"
+    await deliver(fake_shop)
+    [opened] = await disputes_of(fake_shop, invoice)
+    assert (opened.amount, opened.currency) == (amount, "JPY")
+    assert (await fake_shop.invoice(invoice)).amount_disputed == 1250
+    today = fake_shop.clock.now().date()
+    question = AccountStatement(customer_id=CustomerId(fake_shop.customer.id), from_on=today, to_on=today)
+    statement = await fake_shop.h.ask(question, actor=fake_shop.member(), merchant_id=fake_shop.merchant_id)
+    assert [(each.currency, each.closing) for each in statement.currencies] == [("EUR", 1250)]
+
+
+async def test_a_refund_above_its_payment_is_still_for_a_person_to_look_at(fake_shop: Shop) -> None:
+    invoice, payment_id = await paid(fake_shop)
+    stripe = fake(fake_shop)
+    made = stripe.refunded(await intent_of(fake_shop, payment_id), 1250)
+    made["amount"] = stripe.told[-1]["data"]["object"]["amount"] = 1251
+    await deliver(fake_shop)
+    assert await refunds_of(fake_shop, invoice) == []
+    assert ("refund.created", "waiting", None) in await fake_shop.stored_events()
 
 
 async def dispute_with(shop: Shop, intent_id: str, status: str) -> str:

@@ -59,6 +59,7 @@ async def test_the_page_lists_each_method_with_what_is_wrong_with_it(
         payment_method(customer, last4="3333", is_default=False, exp_month=3, exp_year=2026),
         payment_method(customer, last4="4444", is_default=False, working=False, failure="stolen_card"),
         payment_method(customer, last4="5555", is_default=False, kind="sepa_debit", exp_month=None, exp_year=None),
+        payment_method(customer, last4="6666", is_default=False, working=False, failure="account_changed"),
     ]
     gone = payment_method(customer, last4="9999")
     for each in (*cards, gone):
@@ -67,7 +68,9 @@ async def test_the_page_lists_each_method_with_what_is_wrong_with_it(
     async with await browser_of(world, contact) as browser:
         page = (await browser.get(HERE)).text
     rows = {row.split("•••• ")[1][:4]: row for row in page.split("<li>")[1:] if "•••• " in row}
-    assert set(rows) == {"1111", "2222", "3333", "4444", "5555"}
+    assert set(rows) == {"1111", "2222", "3333", "4444", "5555", "6666"}
+    again = "takes payments through another account now. Please add it again."
+    assert [last4 for last4, row in rows.items() if again in row] == ["6666"]
     for last4, badge in (("2222", "Expired"), ("3333", "Expires soon"), ("4444", "Not working")):
         assert f">{badge}</span>" in rows[last4]
     assert ">Default</span>" in rows["1111"]

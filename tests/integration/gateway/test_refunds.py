@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from contracts.billing import (
@@ -149,7 +150,7 @@ async def test_the_invoice_shows_its_refunds_to_both_sides_and_its_disputes_to_t
         page = (await browser.get(f"/console/invoices/{bill.id}")).text
         for text in (
             "Credit note CN-3 (PDF)",
-            "lost_or_stolen_card",
+            "The card has been reported lost or stolen.",
             "product not received",
             "Disputed",
             "Partly refunded",
@@ -158,7 +159,7 @@ async def test_the_invoice_shows_its_refunds_to_both_sides_and_its_disputes_to_t
     async with world.client(await world.sign_in(await world.contact(customer))) as browser:
         page = (await browser.get(f"/portal/payments/{bill.id}")).text
         assert f"/portal/payments/{bill.id}/credit-notes/{back.id}.pdf" in page
-        for text in ("lost_or_stolen_card", "product not received", "Disputed", "Ada Byron"):
+        for text in ("reported lost or stolen", "product not received", "Disputed", "Ada Byron"):
             assert text not in page, text
 
 
@@ -199,18 +200,51 @@ async def test_home_shows_money_to_give_back_open_disputes_and_the_comparison(wo
     merchant, customer = await shop(world)
     bill, money = await paid(world, customer, surplus=True)
     await world.hear(DisputeOpened(state=builders.dispute(bill), invoice=bill))
-    difference = Difference(code="not_at_stripe", what="payment", stripe_id="pi_1", amount=700, currency="EUR")
+    difference = Difference(
+        code="not_at_stripe",
+        what="payment",
+        stripe_id="pi_1",
+        amount=700,
+        currency="EUR",
+        since=datetime(2026, 2, 3, tzinfo=UTC),
+    )
+    gone = difference.model_copy(update={"stripe_id": "pi_2", "resolved_at": datetime(2026, 2, 5, tzinfo=UTC)})
     result = Reconciliation(
-        id=merchant.id, merchant_id=merchant.id, finished_at=START, compared=3, found=1, differences=(difference,)
+        id=merchant.id,
+        merchant_id=merchant.id,
+        finished_at=START,
+        compared=3,
+        found=1,
+        differences=(difference,),
+        more_differences=4,
+        resolved=(gone,),
+        not_compared=("acct_away",),
     )
     await world.hear(ReconciliationFinished(state=result))
     async with world.client(await world.sign_in(await world.member(merchant))) as browser:
         page = (await browser.get("/console")).text
         assert f"/console/invoices/{bill.id}/refunds/new?payment={money.id}" in page
-        for text in ("Money to give back", "Disputed payments", "1 difference", "pi_1", "3 entries compared"):
+        for text in (
+            "Money to give back",
+            "Disputed payments",
+            "5 differences",
+            "pi_1",
+            "3 entries compared",
+            "4 more stand.",
+        ):
+            assert text in page, text
+        for text in ("Since Feb 3, 2026. It stands", "Feb 3, 2026, explained on Feb 5, 2026", "pi_2", "acct_away"):
             assert text in page, text
         books = (await browser.get("/api/v1/reconciliation")).json()
-        assert (books["compared"], books["found"], books["differences"][0]["code"]) == (3, 1, "not_at_stripe")
+        assert (books["compared"], books["found"], books["more_differences"]) == (3, 1, 4)
+        [stands], [resolved] = books["differences"], books["resolved"]
+        assert (stands["code"], stands["since"], stands["resolved_at"]) == (
+            "not_at_stripe",
+            "2026-02-03T00:00:00Z",
+            None,
+        )
+        assert (resolved["stripe_id"], resolved["resolved_at"]) == ("pi_2", "2026-02-05T00:00:00Z")
+        assert books["not_compared"] == ["acct_away"]
     other = await world.merchant("Other")
     async with world.client(await world.sign_in(await world.member(other))) as browser:
         assert "pi_1" not in (await browser.get("/console")).text

@@ -7,7 +7,7 @@ import re
 import struct
 import time
 import zlib
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -170,10 +170,12 @@ def test_a_credit_note_names_the_invoice_that_it_corrects_and_the_tax_that_it_ta
         assert expected in text, text
 
 
-def test_a_credit_note_whose_refund_came_back_says_so() -> None:
-    [text] = pages(credit_note_pdf(invoice(), REFUND.model_copy(update={"status": "failed"}), MERCHANT, None, "de"))
-    assert "Status Storniert" in text
-    assert "Es wurde nichts ausgezahlt." in text
+def test_a_credit_note_whose_refund_came_back_stays_and_says_when_it_was_taken_back() -> None:
+    came_back = REFUND.model_copy(update={"status": "failed", "settled_at": OPENED + timedelta(days=5)})
+    [text] = pages(credit_note_pdf(invoice(), came_back, MERCHANT, None, "de"))
+    for expected in ("CN-3", "23. November 2026", "11,90", "Zurückgenommen am 28. November 2026"):
+        assert expected in text, text
+    assert "so wurde diese Gutschrift am 28. November 2026 zurückgenommen." in " ".join(text.split())
     arabic = credit_note_pdf(invoice(), REFUND, MERCHANT, None, "ar")
     assert PdfReader(io.BytesIO(arabic)).trailer["/Root"]["/Lang"] == "ar"  # type: ignore[index]  # pypdf's own types
     assert arabic == credit_note_pdf(invoice(), REFUND, MERCHANT, None, "ar")

@@ -1,0 +1,183 @@
+"""A merchant connects another account at Stripe: cards live where they were given, and money is taken there or not at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from contracts.billing import RemovePaymentMethod, SetDefaultPaymentMethod
+from contracts.message import Conflict, CustomerId, PaymentMethodId
+from services.billing.schedules.attempts import ask_about_attempts
+from services.billing.schedules.charging import charge_due, charge_next
+from services.billing.schedules.renewing import renew_due
+from services.billing.schedules.retrying import retry_due
+from services.billing.store import collecting
+from services.billing.stripe_gateway import StripeUnknownError
+from tests.integration.billing.collecting import Calendar, monthly
+from tests.integration.billing.shop import FakeTill, SandboxTill, Shop, fake
+from tests.integration.billing.test_differences import connect
+
+NEW = "acct_nordlicht"
+
+
+async def subscribed(shop: Shop) -> Calendar:
+    shop.clock.at = datetime(2027, 1, 31, 12, tzinfo=UTC)
+    calendar = Calendar(shop)
+    await calendar.accepted(monthly(shop))
+    await shop.news()
+    return calendar
+
+
+async def taken(shop: Shop, account: str | None) -> int:
+    """All that this account took, by Stripe's own record."""
+    till = shop.till
+    if isinstance(till, FakeTill):
+        ours = [each for each in till.stripe.intents.values() if till.stripe.owners[each["id"]] == account]
+        return sum(each["amount_received"] for each in ours)
+    assert isinstance(till, SandboxTill)
+    async with till._http() as http:
+        lines = (await http.get("/_sandbox/ledger")).json()["lines"]
+    mine = str(shop.merchant_id)
+    charges = [each for each in lines if each["kind"] == "charge.succeeded"]
+    ours = [each for each in charges if each["metadata"].get("merchant_id") == mine and each["account"] == account]
+    return sum(each["amount"] for each in ours)
+
+
+async def begin_renewal(calendar: Calendar) -> None:
+    """The renewal is begun, and its charge waits."""
+    calendar.shop.clock.at = datetime(2027, 2, 28, 12, tzinfo=UTC)
+    await renew_due(calendar.shop.h.runtime)
+
+
+async def test_a_renewal_takes_nothing_at_the_account_that_was_left_and_the_customer_is_asked(shop: Shop) -> None:
+    calendar = await subscribed(shop)
+    await connect(shop, NEW)
+    await calendar.comes(date(2027, 2, 28))
+    assert (await taken(shop, None), await taken(shop, NEW)) == (1250, 0)
+    invoice = await calendar.last()
+    assert invoice.status == "open"
+    assert invoice.last_decline is not None
+    assert invoice.last_decline.code == "no_payment_method"
+    await calendar.purse.is_looked_at()
+    assert "payment_method.stopped_working" in await shop.news()
+    [card] = await calendar.purse.shown()
+    assert (card.last4, card.is_default, card.working, card.failure) == ("4242", True, False, "account_changed")
+
+
+async def test_a_card_given_anew_settles_what_is_owed_at_the_new_account_and_replaces_the_old_one(shop: Shop) -> None:
+    calendar = await subscribed(shop)
+    await connect(shop, NEW)
+    await calendar.comes(date(2027, 2, 28))
+    await calendar.purse.is_looked_at()
+    await calendar.purse.adds("4444")
+    assert await calendar.purse.summary() == [("4444", True, True)]
+    await calendar.runs()
+    assert (await calendar.last()).status == "paid"
+    assert (await taken(shop, None), await taken(shop, NEW)) == (1250, 1250)
+    await calendar.comes(date(2027, 3, 31))
+    assert (await taken(shop, None), await taken(shop, NEW)) == (1250, 2500)
+
+
+async def test_looking_at_an_empty_new_wallet_takes_no_old_card_away(fake_shop: Shop) -> None:
+    calendar = await subscribed(fake_shop)
+    await connect(fake_shop, NEW)
+    await calendar.purse.begins()
+    fake_shop.later(days=2)
+    await calendar.purse.is_looked_at()
+    await calendar.purse.is_looked_at()
+    assert await calendar.purse.summary() == [("4242", True, False)]
+
+
+async def test_a_merchant_who_comes_back_finds_its_customers_cards_working(fake_shop: Shop) -> None:
+    calendar = await subscribed(fake_shop)
+    await connect(fake_shop, NEW)
+    await calendar.purse.is_looked_at()
+    [before] = await calendar.purse.shown()
+    await connect(fake_shop, None)
+    await calendar.purse.is_looked_at()
+    assert await calendar.purse.shown() == [before.model_copy(update={"working": True, "failure": None})]
+    await calendar.comes(date(2027, 2, 28))
+    assert (await calendar.last()).status == "paid"
+    assert await taken(fake_shop, None) == 2500
+
+
+async def test_before_the_schedule_has_come_round_nothing_is_charged_either(fake_shop: Shop) -> None:
+    calendar = await subscribed(fake_shop)
+    whose = (fake_shop.merchant_id, CustomerId(fake_shop.customer.id), None)
+    assert await collecting.chargeable(fake_shop.h.db, *whose) is not None
+    await connect(fake_shop, NEW)
+    assert await calendar.purse.summary() == [("4242", True, True)]
+    assert await collecting.chargeable(fake_shop.h.db, *whose) is None
+    [card] = await calendar.purse.shown()
+    order = SetDefaultPaymentMethod(payment_method_id=PaymentMethodId(card.id))
+    with pytest.raises(Conflict):
+        await fake_shop.order(order, calendar.purse.payer())
+
+
+async def test_a_card_at_the_account_that_was_left_can_still_be_removed_there(fake_shop: Shop) -> None:
+    purse = Calendar(fake_shop).purse
+    old = await purse.adds()
+    stripe_id = await purse.stripe_id(old)
+    await connect(fake_shop, NEW)
+    await fake_shop.order(RemovePaymentMethod(payment_method_id=PaymentMethodId(old.id)), purse.payer())
+    assert await purse.shown() == []
+    assert fake(fake_shop).methods[stripe_id]["customer"] is None
+
+
+# --- a charge in flight -----------------------------------------------------------------------------------------------
+
+
+async def test_a_charge_that_was_begun_is_made_where_its_card_lives(shop: Shop) -> None:
+    calendar = await subscribed(shop)
+    await begin_renewal(calendar)
+    await connect(shop, NEW)
+    await charge_due(shop.h.runtime, shop.stripe)
+    await calendar.webhooks()
+    assert (await calendar.last()).status == "paid"
+    assert (await taken(shop, None), await taken(shop, NEW)) == (2500, 0)
+
+
+async def test_a_charge_without_an_answer_is_asked_about_at_the_account_where_it_was_made(fake_shop: Shop) -> None:
+    calendar = await subscribed(fake_shop)
+    await begin_renewal(calendar)
+    stripe = fake(fake_shop)
+    stripe.lost["charge"] = [StripeUnknownError("lost")]
+    stripe.fails["intents_since"] = [StripeUnknownError("away")]
+    assert await charge_next(fake_shop.h.runtime, stripe)
+    stripe.told.clear()
+    assert (await fake_shop.payments_of(await calendar.last()))[-1] == (1, "unknown")
+    await connect(fake_shop, NEW)
+    fake_shop.later(minutes=1)
+    await ask_about_attempts(fake_shop.h.runtime, stripe)
+    await fake_shop.work()
+    assert (await calendar.last()).status == "paid"
+    assert (await taken(fake_shop, None), await taken(fake_shop, NEW)) == (2500, 0)
+    assert await calendar.booked() == 2500
+
+
+async def test_a_success_at_the_old_account_does_not_make_its_card_work_at_the_new_one(fake_shop: Shop) -> None:
+    calendar = await subscribed(fake_shop)
+    await begin_renewal(calendar)
+    await connect(fake_shop, NEW)
+    await calendar.purse.is_looked_at()
+    await charge_due(fake_shop.h.runtime, fake_shop.stripe)
+    await calendar.webhooks()
+    assert (await calendar.last()).status == "paid"
+    assert await calendar.purse.summary() == [("4242", True, False)]
+
+
+async def test_a_decline_at_the_old_account_is_not_tried_there_again(fake_shop: Shop) -> None:
+    calendar = await subscribed(fake_shop)
+    await calendar.card_is("insufficient_funds")
+    await calendar.comes(date(2027, 2, 28))
+    await connect(fake_shop, NEW)
+    await calendar.card_is(None)
+    fake_shop.clock.at = datetime(2027, 3, 2, 12, tzinfo=UTC)
+    await retry_due(fake_shop.h.runtime)
+    await charge_due(fake_shop.h.runtime, fake_shop.stripe)
+    invoice = await calendar.last()
+    assert invoice.collection is not None
+    assert (invoice.status, invoice.collection.failures) == ("open", 2)
+    assert await fake_shop.payments_of(invoice) == [(1, "failed")]
+    assert await taken(fake_shop, None) == 1250
