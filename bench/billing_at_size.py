@@ -43,13 +43,15 @@ def _copies(database: str, count: int) -> None:
             connection.execute(
                 f"""
                 INSERT INTO {table}
-                SELECT (jsonb_populate_record(one.whole, jsonb_build_object('id', made.id, {number})
-                        || CASE '{table}' WHEN 'payment' THEN
-                           jsonb_build_object('invoice_id', made.id, 'session_id', NULL, 'intent_id', NULL)
-                           ELSE '{{}}' END)).*
+                SELECT copy.*
                 FROM (SELECT {table} AS whole FROM {table} LIMIT 1) AS one,
                      (SELECT n, ('0190' || lpad(to_hex(n), 8, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid AS id
-                      FROM generate_series(1000, %s::int + 1000) AS n) AS made
+                      FROM generate_series(1000, %s::int + 1000) AS n) AS made,
+                     -- Not (...).* in the select list: that makes the row anew for each of its columns.
+                     jsonb_populate_record(one.whole, jsonb_build_object('id', made.id, {number})
+                        || CASE '{table}' WHEN 'payment' THEN
+                           jsonb_build_object('invoice_id', made.id, 'session_id', NULL, 'intent_id', NULL)
+                           ELSE '{{}}' END) AS copy
                 """,
                 (count,),
             )
