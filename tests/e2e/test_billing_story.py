@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from local.portal_client import Json, Mailbox, Portal, link_in, pay_at_checkout, token_in
 from tests.e2e import whole_system as whole
+from tests.e2e.looks import violations
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -42,12 +43,14 @@ def test_a_small_business_does_its_billing(system: whole.WholeSystem, browser: B
         acts.merchant_offers_a_subscription,
         acts.customer_accepts_it_by_paying,
         acts.customer_adds_a_second_card_and_makes_it_the_default,
+        acts.customer_has_the_subscription_charge_the_first_card,
         acts.customer_pauses_until_a_date_and_resumes,
         acts.customer_cancels_at_the_end_of_the_period_and_thinks_again,
         acts.merchant_makes_a_plan_of_three_and_the_first_is_paid,
         acts.merchant_gives_part_of_a_payment_back,
         acts.merchant_renews_a_link_and_the_old_address_says_so,
         acts.whoever_has_the_new_link_pays_a_part,
+        acts.merchant_copies_renews_and_withdraws_the_link_of_an_offer,
         acts.the_statement_adds_up,
     ):
         try:
@@ -161,6 +164,22 @@ class Acts:
         expect(self._method("4444")).to_contain_text("Default")
         expect(self._method("4242")).not_to_contain_text("Default")
 
+    def customer_has_the_subscription_charge_the_first_card(self) -> None:
+        page = self.portal
+        page.goto(self.subscription)
+        expect(page.get_by_text("Mastercard •••• 4444")).to_be_visible()
+        page.get_by_text("Pay with another payment method").click()
+        assert violations(page) == []
+        page.get_by_label("Pay with").select_option(label="Visa •••• 4242")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("chosen for this subscription")).to_be_visible()
+        expect(self.console.get_by_text("chosen for this subscription")).to_be_visible(timeout=PATIENT)
+        (visa,) = [each for each in self.contact.call("GET", "/payment-methods")["items"] if each["last4"] == "4242"]
+        assert (self._agreed()["payment_method_id"], visa["in_use"], visa["is_default"]) == (visa["id"], True, False)
+        page.goto(f"{self.gateway}/portal/payment-methods")
+        self._method("4242").get_by_role("link", name="Remove").click()
+        expect(page.get_by_text("A subscription uses this payment method. Choose which one")).to_be_visible()
+
     def customer_pauses_until_a_date_and_resumes(self) -> None:
         page, until = self.portal, datetime.now(UTC).date() + timedelta(days=75)
         page.goto(self.subscription)
@@ -265,6 +284,36 @@ class Acts:
         expect(page.get_by_text("€99.00").first).to_be_visible(timeout=PATIENT)
         after = self.admin.call("GET", f"/invoices/{self.in_parts['id']}")
         assert (after["status"], after["amount_paid"], after["amount_due"]) == ("open", 2000, 9900)
+
+    def merchant_copies_renews_and_withdraws_the_link_of_an_offer(self) -> None:
+        offer = self._link("Beans on trial", kind="recurring", interval={"unit": "month"}, trial_days=14)
+        here, page = f"{self.gateway}/console/subscriptions/{offer['id']}", self.console
+        first = self._copied(here)
+        page.goto(here)
+        page.get_by_text("Change the link").click()
+        assert violations(page) == []
+        page.get_by_role("button", name="Make a new link").click()
+        expect(page.get_by_text("the one before no longer works")).to_be_visible()
+        second = self._copied(here)
+        assert second != first
+        self.stranger.goto(first)
+        expect(self.stranger.get_by_text("has been replaced by a newer one")).to_be_visible()
+        assert violations(self.stranger) == []
+        self.stranger.goto(second)
+        expect(self.stranger.get_by_role("button", name="Accept")).to_be_visible()
+        page.goto(here)
+        page.get_by_text("Change the link").click()
+        page.get_by_role("button", name="Withdraw the link").click()
+        expect(page.get_by_text("Nobody can accept the offer")).to_be_visible()
+        self.stranger.reload()
+        expect(self.stranger.get_by_text("The link to this offer has been withdrawn")).to_be_visible()
+        assert self.admin.call("GET", f"/subscriptions/{offer['id']}")["status"] == "pending"
+
+    def _copied(self, here: str) -> str:
+        """The address that the page of an offer's link shows to be copied."""
+        self.console.goto(here)
+        self.console.get_by_role("link", name="Copy link").click()
+        return self.console.get_by_label("Address of the offer").input_value()
 
     def the_statement_adds_up(self) -> None:
         page = self.portal

@@ -20,7 +20,7 @@ from .language import gettext_noop as _
 from .page import NavEntry, Page
 
 router = APIRouter()
-navigation = NavEntry("console", 10, "/console", _("Home"))
+navigation = NavEntry("console", 10, "/console", _("Home"), "home")
 
 _DAYS = 30
 

@@ -22,7 +22,7 @@ from .profile import time_zones
 from .rendering import locale_choices
 
 router = APIRouter()
-navigation = NavEntry("console", 20, "/console/customers", _("Customers"))
+navigation = NavEntry("console", 20, "/console/customers", _("Customers"), "people")
 said = {
     "customer-added": _("The customer has been added."),
 }

@@ -24,7 +24,7 @@ from .profile import time_zones
 from .rendering import locale_choices
 
 router = APIRouter()
-navigation = NavEntry("console", 30, "/console/settings", _("Settings"))
+navigation = NavEntry("console", 30, "/console/settings", _("Settings"), "settings")
 
 MOST_BYTES = 1_000_000
 

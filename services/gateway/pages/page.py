@@ -49,6 +49,8 @@ class NavEntry:
     place: int
     href: str
     label: str
+    icon: str
+    """One of `icons.html`: what a phone shows over the label."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class NavItem:
 
     href: str
     label: str
+    icon: str
     current: bool
 
 
@@ -125,13 +128,13 @@ class Page:
             return []
         path = self.request.url.path
         side = "console" if self.console else "portal"
-        items = [(e.href, e.label) for e in self.request.app.state.navigation if e.side == side]
-        best = max((href for href, _ in items if path == href or path.startswith(f"{href}/")), key=len, default="")
+        items: list[NavEntry] = [each for each in self.request.app.state.navigation if each.side == side]
+        best = max((e.href for e in items if path == e.href or path.startswith(f"{e.href}/")), key=len, default="")
         if path.startswith(("/console/invoices", "/console/subscriptions")):
             best = "/console/customers"
         if path == self.profile:
             best = ""
-        return [NavItem(href, self.reader.gettext(label), href == best) for href, label in items]
+        return [NavItem(each.href, self.reader.gettext(each.label), each.icon, each.href == best) for each in items]
 
     @property
     def accounts(self) -> list[AccountChoice]:

@@ -22,7 +22,7 @@ from .language import gettext_noop as _
 from .page import NavEntry, Page, done, see
 
 router = APIRouter()
-navigation = NavEntry("portal", 28, "/portal/payment-methods", _("Payment methods"))
+navigation = NavEntry("portal", 28, "/portal/payment-methods", _("Payment methods"), "card")
 said = {
     "method-default": _("This payment method is charged from now on."),
     "method-saved": _("The payment method has been updated."),

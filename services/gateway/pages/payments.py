@@ -20,7 +20,7 @@ from .page import NavEntry, Page, see
 from .parts import amount_of
 
 router = APIRouter()
-navigation = NavEntry("portal", 20, "/portal/payments", _("Payments"))
+navigation = NavEntry("portal", 20, "/portal/payments", _("Payments"), "bill")
 
 
 @router.get("/portal/payments")

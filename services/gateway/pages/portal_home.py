@@ -13,7 +13,7 @@ from .language import gettext_noop as _
 from .page import NavEntry, Page
 
 router = APIRouter()
-navigation = NavEntry("portal", 10, "/portal", _("Home"))
+navigation = NavEntry("portal", 10, "/portal", _("Home"), "home")
 
 
 @router.get("/portal")

@@ -26,7 +26,7 @@ from .page import NavEntry, Page, done
 
 router = APIRouter()
 said = {"method-chosen": _("It is charged to this payment method from now on.")}
-navigation = NavEntry("portal", 25, "/portal/subscriptions", _("Subscriptions"))
+navigation = NavEntry("portal", 25, "/portal/subscriptions", _("Subscriptions"), "repeat")
 
 _MOST = 100
 _WORTH_CHOOSING = 2

@@ -20,7 +20,7 @@ from .language import gettext_noop as _
 from .page import NavEntry, Page, done
 
 router = APIRouter()
-navigation = NavEntry("portal", 30, "/portal/todos", _("To-dos"))
+navigation = NavEntry("portal", 30, "/portal/todos", _("To-dos"), "tasks")
 said = {
     "todo-added": _("The to-do has been added."),
     "todo-done": _("Done. Well done!"),
