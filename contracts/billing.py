@@ -426,8 +426,8 @@ class Subscription(State):
     """The day on which it is going to be cancelled."""
     cancel_reason: str | None = None
     """Why, as whoever cancelled it wrote."""
-    cancelled_by: Literal["customer", "merchant", "collection"] | None = None
-    """Who cancelled it; *collection*: the last retry of a charge has failed."""
+    cancelled_by: Literal["customer", "merchant", "collection", "archiving"] | None = None
+    """Who cancelled it; *collection*: the last retry of a charge has failed; *archiving*: its customer was archived."""
     ended_on: date | None = None
     """When it was cancelled or completed."""
     allow_customer_cancel: bool = False
@@ -753,6 +753,11 @@ class InvoiceChargeFailed(Event[Invoice]):
 
     `collection` says why, when it is tried again, and whether the customer must confirm it.
     """
+
+
+@event("billing.invoice.collection_stopped.v1")
+class InvoiceCollectionStopped(Event[Invoice]):
+    """It is not charged automatically any more, since its customer was archived or erased. It is still owed."""
 
 
 @event("billing.subscription.created.v1")

@@ -144,7 +144,10 @@ class Customer(State):
     portal_access: Literal["none", "invited", "active", "disabled"]
     """How far they have come into the portal."""
     archived: bool = False
-    """Kept for its invoices, and offered nothing new."""
+    """Kept for its invoices, and offered nothing new. Billing cancels its subscriptions, withdraws open offers and charges
+    nothing automatically any more; open invoices can still be paid. Taken back, the card may be charged again, and what was
+    cancelled stays so.
+    """
     created_at: AwareDatetime
     """When the merchant added it."""
 

@@ -9,6 +9,7 @@ from services.billing.handlers import (
     accepting,
     choosing,
     closing,
+    customers,
     defaults,
     ending,
     invoices,
@@ -59,7 +60,7 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             | setups.commands(stripe, settings)
         ),
         questions=questions.answers(secret) | subscriptions.ANSWERS | offers.answers(secret) | statements.ANSWERS,
-        follows={Merchant: COPY, Logo: COPY, Customer: COPY},
+        follows={Merchant: COPY, Logo: COPY, Customer: customers.follow_customer},
         nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription}
         | {BillingDefaults: every_defaults, PaymentMethod: every_payment_method}
         | returning.NOUNS,

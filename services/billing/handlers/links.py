@@ -27,7 +27,7 @@ from services.billing.handlers.invoices import (
     require_link_end,
     require_open,
 )
-from services.billing.store import books, invoices, links, payments
+from services.billing.store import archiving, books, copies, invoices, links, payments
 
 NOT_AGAIN_WITHIN = timedelta(hours=1)
 """Whoever holds a dead link has a fresh one mailed so seldom."""
@@ -81,7 +81,10 @@ async def request_fresh_link(tx: Tx, command: RequestFreshLink, *, secret_key: s
         why = "revoked" if invoice.link.revoked else "replaced"
         raise PayLinkNotUsable("This payment link was withdrawn. Please ask for a new one.", why=why)
     require_open(invoice)
-    customer = await billable_customer(tx, invoice.customer_id)
+    customer = await copies.customer(tx, tx.merchant, invoice.customer_id)
+    if customer is None or archiving.is_closed(customer):
+        # Whoever holds the link is not told how the merchant stands with its customer.
+        return answer
     lately = invoice.link.renewed_at is not None and tx.now - invoice.link.renewed_at < NOT_AGAIN_WITHIN
     if lately or links.why_dead(invoice.link, tx.now) is None or customer.email is None:
         return answer

@@ -173,7 +173,9 @@ async def _stripe_id(tx: Tx, invoice: Invoice, account: str | None) -> str | Unk
     if stripe_id is not None:
         return stripe_id
     customer = await copies.customer(tx, invoice.merchant_id, invoice.customer_id)
-    assert customer is not None, "An invoice could not be opened before its customer was known, and none is deleted."
+    if customer is None:
+        # Erased: they may still pay, and nothing is kept.
+        return None
     return Unknown(customer, account)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from chassis import health
 from chassis.service import Runtime
+from services.billing.schedules.archiving import close_customers
 from services.billing.schedules.charging import charge_due
 from services.billing.schedules.renewing import renew_due
 from services.billing.schedules.retrying import retry_due
@@ -21,10 +22,11 @@ _TROUBLE = "clocks"
 
 
 async def collect(runtime: Runtime, *, stripe: StripeGateway) -> None:
-    """Renew what is due and try again what has failed, until cancelled."""
+    """End what archived customers have, renew what is due and try again what has failed, until cancelled."""
     clocks = Clocks(stripe)
     while True:
         await runtime.wait(collecting.RETRIES, timeout=15)
+        await close_customers(runtime, stripe)
         if await collecting.something_due(runtime.db, runtime.clock.now()) and await clocks.agree(runtime):
             await retry_due(runtime)
             await renew_due(runtime)

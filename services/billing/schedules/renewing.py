@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from chassis.database import Tx
 from chassis.service import Runtime
 from contracts.billing import Invoice, SubscriptionRenewed
-from contracts.identity import Merchant
+from contracts.identity import Customer, Merchant
 from contracts.message import PaymentMethodId
 from services.billing.domain.periods import local_day
 from services.billing.domain.subscriptions import Charge, charged, due
 from services.billing.schedules.beginning import begin_charge
 from services.billing.schedules.one_of_many import note_failure
-from services.billing.store import agreements, charging, collecting, copies, stripe_customers, subscriptions
+from services.billing.store import agreements, archiving, charging, collecting, copies, stripe_customers, subscriptions
 from services.billing.store.accounts import account_of
 from services.billing.store.subscriptions import Kept
 
@@ -71,12 +71,22 @@ async def renew_next(runtime: Runtime, until: datetime) -> bool:
 async def _renew(tx: Tx, kept: Kept, secret_key: str) -> None:
     merchant = await copies.merchant(tx, kept.state.merchant_id)
     assert merchant is not None, "Nothing was agreed before its merchant was known, and none is deleted."
+    customer = await copies.customer(tx, kept.state.merchant_id, kept.state.customer_id)
+    if archiving.is_closed(customer) and kept.standing.status != "cancelled":
+        # The news of it has overtaken those who end what they have.
+        await archiving.ask_to_close(tx, kept.state.merchant_id, kept.state.customer_id)
+        await subscriptions.put_off(tx, kept.state.id, tx.now + _BETWEEN)
+        return
+    if customer is None:
+        # Nobody to write an invoice to.
+        await subscriptions.put_off(tx, kept.state.id, None)
+        return
     kept = await agreements.let_turn(tx, kept, merchant.time_zone)
     charge = due(agreements.terms_of(kept.state), kept.standing, local_day(tx.now, merchant.time_zone))
     if charge is not None and await _is_card_on_its_way(tx, kept):
         await agreements.look_again(tx, kept, merchant.time_zone, tx.now + _UNTIL_MIRRORED)
     elif charge is not None:
-        await _charge(tx, kept, charge, merchant, secret_key)
+        await _charge(tx, kept, charge, (merchant, customer), secret_key)
     else:
         await agreements.look_again(tx, kept, merchant.time_zone, tx.now + _BETWEEN)
 
@@ -95,9 +105,8 @@ async def _is_card_on_its_way(tx: Tx, kept: Kept) -> bool:
     return True
 
 
-async def _charge(tx: Tx, kept: Kept, charge: Charge, merchant: Merchant, secret_key: str) -> None:
-    customer = await copies.customer(tx, kept.state.merchant_id, kept.state.customer_id)
-    assert customer is not None, "Customers are archived or erased, never deleted."
+async def _charge(tx: Tx, kept: Kept, charge: Charge, parties: tuple[Merchant, Customer], secret_key: str) -> None:
+    merchant, customer = parties
     after = charged(agreements.terms_of(kept.state), kept.standing, charge)
     period = agreements.period_of(charge.period) or kept.state.current_period
     zone, soonest = merchant.time_zone, tx.now + _BETWEEN
@@ -107,7 +116,10 @@ async def _charge(tx: Tx, kept: Kept, charge: Charge, merchant: Merchant, secret
         await agreements.stood(tx, renewed, after, zone)
     # The invoice's number is the last lock: everybody else's next one waits until this has committed.
     invoice = await charging.make_invoice(tx, kept, charge, merchant, customer, secret_key)
-    if invoice is not None:
+    if invoice is not None and customer.archived:
+        # What a cancelled plan still owes: it is billed, and not charged.
+        await archiving.stop_collecting(tx, invoice)
+    elif invoice is not None:
         await _collect(tx, invoice, kept.state.payment_method_id, secret_key)
 
 

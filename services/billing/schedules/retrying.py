@@ -11,7 +11,7 @@ from services.billing.domain.invoices import Balance
 from services.billing.domain.settlement import UNENDED
 from services.billing.schedules.beginning import begin_charge
 from services.billing.schedules.one_of_many import note_failure, one_of_many
-from services.billing.store import books, collecting, debts, payments, subscriptions
+from services.billing.store import archiving, books, collecting, copies, debts, payments, subscriptions
 from services.billing.store.collecting import AUTHENTICATE, NEVER_CHARGED, Chargeable
 
 _BUSY = timedelta(hours=1)
@@ -55,6 +55,9 @@ async def _retry(tx: Tx, invoice: Invoice, secret_key: str) -> None:
         return
     if await _is_busy(tx, invoice):
         await collecting.put_off(tx, invoice.id, tx.now + _BUSY)
+        return
+    if archiving.is_closed(await copies.customer(tx, invoice.merchant_id, invoice.customer_id)):
+        await archiving.stop_collecting(tx, invoice)
         return
     by = await _chargeable(tx, invoice)
     if decline := await _in_vain(tx, invoice, by):

@@ -45,6 +45,8 @@ from services.billing.store.subscriptions import Kept
 CHANNEL = debts.CHANNEL
 """What is notified when the calendar may have something to do at once."""
 
+_NOBODYS_WORD = ("collection", "archiving")
+"""Why one was cancelled that nobody cancelled; it stays so when what it still owes is charged."""
 _BY_STATUS: dict[str, type[Event[Subscription]]] = {
     "active": SubscriptionResumed,
     "paused": SubscriptionPaused,
@@ -103,7 +105,7 @@ def shown(kept: Kept, standing: Standing, **changes: Any) -> Kept:
             "paused_on": standing.paused_on,
             "resumes_on": standing.resumes_on,
             "cancel_on": standing.cancel_on,
-            "cancelled_by": "collection" if before.cancelled_by == "collection" else standing.cancelled_by,
+            "cancelled_by": before.cancelled_by if before.cancelled_by in _NOBODYS_WORD else standing.cancelled_by,
             "ended_on": standing.ended_on,
             **changes,
         }

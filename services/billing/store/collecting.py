@@ -44,11 +44,13 @@ async def chargeable(
 
     Only one that lives at the account which the merchant's money goes to now: no other account can charge it, and what is
     charged where it lives would go where the merchant does not want its money any more.
+    Nor is there one of a customer who was archived or erased: their card may be kept, but is not charged.
     """
     row = await db.fetchrow(
         """
         SELECT m.id, m.stripe_id, m.account, c.stripe_id AS customer
         FROM payment_method AS m JOIN stripe_customer AS c USING (merchant_id, customer_id, account)
+        JOIN copy_customer AS k ON k.id = m.customer_id AND NOT k.archived AND NOT k.deleted
         WHERE m.merchant_id = $1 AND m.customer_id = $2 AND m.working AND NOT m.removed AND c.stripe_id IS NOT NULL
           AND (m.id = $3 OR m.is_default)
           AND m.account = coalesce((SELECT stripe_account FROM billing_defaults WHERE merchant_id = $1), '')

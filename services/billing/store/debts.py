@@ -60,3 +60,12 @@ async def collected(db: Database | Tx, debtor: Row, again_at: datetime | None) -
         debtor["collect_since"],
         again_at,
     )
+
+
+async def forget(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> None:
+    """Nothing of theirs is collected automatically any more."""
+    await tx.execute(
+        "UPDATE stripe_customer SET collect_since = NULL WHERE merchant_id = $1 AND customer_id = $2",
+        merchant_id,
+        customer_id,
+    )

@@ -71,6 +71,16 @@ async def owner_of(db: Reader, merchant_id: MerchantId, customer_id: CustomerId,
     return _owner(row)
 
 
+async def owners_of(db: Database, merchant_id: MerchantId, customer_id: CustomerId) -> list[Owner]:
+    """A customer as Stripe knows it, at each account that they were billed with."""
+    rows = await db.fetch(
+        f"SELECT {_OWNER} FROM stripe_customer WHERE merchant_id = $1 AND customer_id = $2",  # noqa: S608 - a constant
+        merchant_id,
+        customer_id,
+    )
+    return [owner for row in rows if (owner := _owner(row))]
+
+
 async def owner_by_id(db: Reader, stripe_id: str, account: str | None) -> Owner | None:
     """Whose customer at Stripe this is; None: nobody's of ours."""
     row = await db.fetchrow(

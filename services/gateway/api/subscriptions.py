@@ -76,7 +76,7 @@ class Subscription(Answer):
     resumes_on: date | None
     cancel_on: date | None
     cancel_reason: str | None
-    cancelled_by: Literal["customer", "merchant", "collection"] | None
+    cancelled_by: Literal["customer", "merchant", "collection", "archiving"] | None
     ended_on: date | None
     allow_customer_cancel: bool
     allow_customer_pause: bool

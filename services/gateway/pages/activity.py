@@ -46,6 +46,7 @@ _HAPPENED: dict[str, tuple[str, str]] = {
     "billing.payment_method.expiring": (_("Card ending in %(last4)s expires soon"), "bad"),
     "billing.payment_method.removed": (_("Payment method removed"), ""),
     "billing.invoice.charge_failed": (_("Automatic charge of %(number)s failed"), "bad"),
+    "billing.invoice.collection_stopped": (_("%(number)s is not charged automatically any more"), ""),
     "billing.subscription.created": (_("%(title)s offered"), ""),
     "billing.subscription.accepted": (_("%(title)s accepted"), "good"),
     "billing.subscription.payment_method_chosen": (_("Another payment method chosen for %(title)s"), ""),

@@ -8,6 +8,7 @@ from typing import Any
 
 from contracts.billing import AcceptSubscription, CreateSubscription, Invoice, NewInterval, NewLine, Subscription
 from contracts.message import InvoiceId, SubscriptionId
+from services.billing.schedules.archiving import close_customers
 from services.billing.schedules.charging import charge_due
 from services.billing.schedules.renewing import renew_due
 from services.billing.schedules.retrying import retry_due
@@ -60,6 +61,7 @@ class Calendar:
 
     async def runs(self) -> None:
         """The workers come round once."""
+        await close_customers(self.shop.h.runtime, self.shop.stripe)
         await retry_due(self.shop.h.runtime)
         await renew_due(self.shop.h.runtime)
         await charge_due(self.shop.h.runtime, self.shop.stripe)

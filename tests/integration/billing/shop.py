@@ -334,7 +334,8 @@ async def opened(place: Premises) -> Shop:
     """A shop with empty books, at this moment."""
     tables = (
         "invoice, payment, subscription, payment_method, setup, refund, dispute, counter, stripe_customer, stripe_event, "
-        "stripe_cursor, billing_defaults, reconciliation, account_entry, difference, copy_merchant, copy_customer, outbox, command_reply"
+        "stripe_cursor, customer_to_close, billing_defaults, reconciliation, account_entry, difference, "
+        "copy_merchant, copy_customer, outbox, command_reply"
     )
     await place.h.db.execute(f"TRUNCATE {tables} CASCADE")
     now = datetime.now(UTC).replace(microsecond=0)

@@ -22,6 +22,7 @@
 - A scheduled cancellation beats a scheduled pause of the same day; both are kept, so that undoing it is as if it had never been.
 """
 
+from services.billing.domain.plans import Rest
 from services.billing.domain.subscriptions.changes import (
     after_last_retry,
     cancel,
@@ -67,6 +68,7 @@ __all__ = [
     "Moved",
     "Preview",
     "Refused",
+    "Rest",
     "Standing",
     "Status",
     "Terms",
