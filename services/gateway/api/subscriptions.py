@@ -32,8 +32,19 @@ from contracts.billing import (
 from contracts.message import PaymentMethodId, SubscriptionId, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.invoices import Invoice, Link, LinkEnd, PublicUrl, public_url
-from services.gateway.api.shapes import EXAMPLE, Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
+from services.gateway.api.invoices import Invoice, Link, LinkEnd, PublicUrl, given_name, public_url
+from services.gateway.api.shapes import (
+    EXAMPLE,
+    Answer,
+    Cursor,
+    Given,
+    IdempotencyKey,
+    Items,
+    Limit,
+    OfCustomer,
+    as_given,
+    items,
+)
 from services.gateway.readmodel.lists import PAGE
 from services.gateway.readmodel.subscriptions import SubscriptionStatus
 from services.gateway.security import AnyAccount, Session, must_be_contact, must_be_member, viewer_of
@@ -171,7 +182,8 @@ Order = (
 
 
 async def _done(request: Request, order: Order, key: str | None) -> Subscription:
-    return Subscription.model_validate(await commands.send(request, order, id=key))
+    with as_given(given_name):
+        return Subscription.model_validate(await commands.send(request, order, id=key))
 
 
 @router.get("/subscriptions", operation_id="listSubscriptions", summary="Subscriptions and payment plans, newest first")

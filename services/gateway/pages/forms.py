@@ -66,6 +66,18 @@ class Form:
         for number in sorted(found):
             yield number, self.group(f"{prefix}.{number}")
 
+    def close_gaps(self, prefix: str, *telling: str) -> None:
+        """Number the groups anew without those in which none of the `telling` parts is filled in.
+
+        Who clears a row in the middle sends the others without it: what the owner then says of the second one is to stand
+        at the second one that is shown.
+        """
+        kept = [typed for _, typed in self.numbered(prefix) if any(typed.get(part) for part in telling)]
+        if kept:
+            others = {name: value for name, value in self.values.items() if not name.startswith(f"{prefix}.")}
+            rows = {f"{prefix}.{n}.{part}": value for n, typed in enumerate(kept) for part, value in typed.items()}
+            self.values = others | rows
+
     def field_at(self, place: Sequence[str | int]) -> str:
         """The field that pydantic's error is at. What a type with alternatives adds to its place is no field's name."""
         names = [".".join(map(str, place[:length])) for length in range(len(place), 0, -1)]

@@ -100,6 +100,11 @@ def _as_typed(invoice: Invoice, reader: Reader) -> Form:
     return Form(values)
 
 
+def _leave_empty_rows_out(form: Form) -> None:
+    form.close_gaps("lines", "description", "unit_amount")
+    form.close_gaps("instalments", "amount", "due_on")
+
+
 def _link_end(form: Form, reader: Reader) -> datetime | None:
     """The end of the last day on which the link is to work, where the reader is. Raises InvalidInput."""
     typed = form.given("link_expires_on")
@@ -151,6 +156,7 @@ async def create(request: Request, session: MemberSession, customer_id: UUID) ->
     form = await Form.posted(request)
     if (press := form.get("press")).startswith("add_"):
         return _show(page, session, customer, form, more=press)
+    _leave_empty_rows_out(form)
     with form.refusals(page.reader):
         if form.get("kind") in {"recurring", "payment_plan"}:
             fields = agreement_of(form, _fields(form, customer_id, page.reader), page.reader)
@@ -183,6 +189,7 @@ async def replace(request: Request, session: MemberSession, invoice_id: UUID) ->
     form = await Form.posted(request)
     if form.get("press") == "add_line":
         return _show(page, session, customer, form, more="add_line", replaced=invoice)
+    _leave_empty_rows_out(form)
     with form.refusals(page.reader):
         fields = _fields(form, invoice.customer_id, page.reader)
         order = billing.ReplaceInvoice.model_validate({**fields, "invoice_id": invoice_id})

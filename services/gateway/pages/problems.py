@@ -92,6 +92,7 @@ _FIELDS = {
     "length": _("This is too long: at most %(most)s characters."),
     "short": _("Please use at least %(least)s characters."),
     "greater": _("This must be more than %(limit)s."),
+    "least": _("This must be at least %(limit)s."),
     "less": _("This must be at most %(limit)s."),
     "exact": _("This has too many decimals: at most %(most)s."),
     "other": _("Please check what stands here."),
@@ -211,6 +212,8 @@ def explain_field(kind: str, name: str, context: Mapping[str, Any], reader: Read
             return say(_FIELDS["length"]) % {"most": context["max_length"]}
         case "greater_than":
             return say(_FIELDS["greater"]) % {"limit": reader.decimal(context["gt"])}
+        case "greater_than_equal":
+            return say(_FIELDS["least"]) % {"limit": reader.decimal(context["ge"])}
         case "less_than_equal" | "less_than":
             return say(_FIELDS["less"]) % {"limit": reader.decimal(context.get("le", context.get("lt")))}
         case "decimal_max_places":

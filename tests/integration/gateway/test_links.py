@@ -18,6 +18,7 @@ from contracts.billing import (
     ChangeDefaults,
     CheckoutStarted,
     CreatePaymentLink,
+    CreateSubscription,
     FreshLink,
     Invoice,
     InvoiceLinkChanged,
@@ -25,13 +26,15 @@ from contracts.billing import (
     OpenInvoice,
     PayLink,
     RenewPaymentLink,
+    RenewSubscriptionLink,
     ReplaceInvoice,
     RequestFreshLink,
     StartInvoicePayment,
+    SubscriptionCreated,
 )
 from contracts.identity import Customer, Member, Merchant
 from contracts.message import FieldError, InvalidInput, InvoiceId, PaymentId
-from tests.integration.gateway.world import START, World, invoice, with_link
+from tests.integration.gateway.world import START, World, invoice, subscription, with_link
 
 CHECKOUT = CheckoutStarted(
     payment_id=PaymentId(UUID(int=7)), checkout_url="https://checkout.example/x", invoice_id=InvoiceId(UUID(int=8))
@@ -188,7 +191,9 @@ async def test_the_end_of_a_link_that_cannot_be_is_named_as_it_was_given(
     refused = InvalidInput(errors=(error,))
     world.owners.answers = {CreatePaymentLink: lambda _: refused, ReplaceInvoice: lambda _: refused}
     world.owners.answers |= {OpenInvoice: lambda _: refused, RenewPaymentLink: lambda _: refused}
-    bill = await opened(world, customer, "ends")
+    world.owners.answers |= {RenewSubscriptionLink: lambda _: refused}
+    bill, offer = await opened(world, customer, "ends"), subscription(customer, "pending")
+    await world.hear(SubscriptionCreated(state=offer))
     line = {"description": "Workshop", "unit_amount": 100_00}
     given = {"currency": "EUR", "lines": [line], "expires_at": "2999-12-31T00:00:00Z"}
     async with world.client(await world.sign_in(member)) as browser:
@@ -197,6 +202,7 @@ async def test_the_end_of_a_link_that_cannot_be_is_named_as_it_was_given(
             (f"invoices/{bill.id}/replace", given),
             (f"invoices/{bill.id}/open", {"expires_at": given["expires_at"]}),
             (f"invoices/{bill.id}/link/renew", {"expires_at": given["expires_at"]}),
+            (f"subscriptions/{offer.id}/link/renew", {"expires_at": given["expires_at"]}),
         ):
             answer = await browser.post(f"/api/v1/{path}", json=body)
             assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "expires_at")
@@ -207,6 +213,24 @@ async def test_the_end_of_a_link_that_cannot_be_is_named_as_it_was_given(
         assert (page.status_code, "On 2036-03-02 or earlier." in page.text) == (422, True)
         page = await posted(browser, path, **(typed | {"link_expires_on": "9999-12-31"}))
         assert (page.status_code, "Please enter a date." in page.text) == (422, True)
+
+
+async def test_what_is_wrong_stands_at_its_row_when_an_empty_one_was_before_it(
+    world: World, customer: Customer, member: Member
+) -> None:
+    early = FieldError(field="instalments.1.due_on", message="That is too early.")
+    world.owners.answers[CreateSubscription] = lambda _: InvalidInput(errors=(early,))
+    rows = {"lines.0.description": "", "lines.1.description": "Website", "lines.1.unit_amount": "100"}
+    rows |= {"instalments.0.amount": "60", "instalments.1.amount": "", "instalments.1.due_on": ""}
+    rows |= {"instalments.2.amount": "40", "instalments.2.due_on": "2026-03-03"}
+    typed = {"kind": "payment_plan", "split": "custom", "currency": "EUR", "press": "save"} | rows
+    async with await signed_in(world, member) as browser:
+        page = await posted(browser, f"/console/customers/{customer.id}/payment-links/new", **typed)
+    assert page.status_code == 422
+    [shown] = re.findall(r'<input[^>]* value="2026-03-03"[^>]*>', page.text)
+    assert 'name="instalments.1.due_on"' in shown
+    assert "aria-invalid" in shown
+    assert re.search(r'<input[^>]* name="lines.0.description"[^>]* value="Website"', page.text)
 
 
 async def test_the_form_begins_with_the_merchants_defaults(world: World, customer: Customer, member: Member) -> None:
