@@ -142,12 +142,7 @@ async def _agrees_by_now(walk: Walk, about: Disputed) -> bool:
 
 async def _payment_agrees(walk: Walk, about: Disputed) -> bool:
     intent = await walk.stripe.intent(about.stripe_id, walk.account)
-    if intent.status != "succeeded":
-        return False
-    if intent.given_back and await payments.attempt_of_intent(walk.runtime.db, intent.id) is None:
-        # Somebody gave it back on Stripe's pages, and it was never in our books: neither has it any more.
-        return True
-    return await _compare_intent(walk, intent)
+    return intent.status == "succeeded" and await _compare_intent(walk, intent)
 
 
 # --- payments ---------------------------------------------------------------------------------------------------------
@@ -183,12 +178,22 @@ async def _compare_intent(walk: Walk, intent: Intent) -> bool:
         attempt = claimed
     if attempt is None:
         event = found_event("payment_intent.succeeded", intent.raw, walk.account, walk.now)
+        if await stripe_events.standing(db, event.id) and await _is_given_back(walk, intent):
+            # It could not be booked, and somebody has given it back on Stripe's pages: neither has it any more.
+            return True
         await walk.found(reference.merchant_id, event, "payment", intent.received, intent.created)
         return False
     if Money(attempt.payment.amount, attempt.payment.currency) != intent.received:
         await walk.differ(attempt.payment.merchant_id, "not_as_booked", "payment", intent.id, intent.received)
         return False
     return True
+
+
+async def _is_given_back(walk: Walk, intent: Intent) -> bool:
+    if not isinstance(intent.raw["latest_charge"], Mapping):
+        # A list names the charge only.
+        intent = await walk.stripe.intent(intent.id, walk.account)
+    return intent.given_back
 
 
 async def _look_for_intent(walk: Walk, attempt: Attempt, intent_id: str) -> None:

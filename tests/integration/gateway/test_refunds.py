@@ -151,7 +151,7 @@ async def test_the_invoice_shows_its_refunds_to_both_sides_and_its_disputes_to_t
         for text in (
             "Credit note CN-3 (PDF)",
             "The card has been reported lost or stolen.",
-            "product not received",
+            "goods or service not received",
             "Disputed",
             "Partly refunded",
         ):
@@ -159,7 +159,7 @@ async def test_the_invoice_shows_its_refunds_to_both_sides_and_its_disputes_to_t
     async with world.client(await world.sign_in(await world.contact(customer))) as browser:
         page = (await browser.get(f"/portal/payments/{bill.id}")).text
         assert f"/portal/payments/{bill.id}/credit-notes/{back.id}.pdf" in page
-        for text in ("reported lost or stolen", "product not received", "Disputed", "Ada Byron"):
+        for text in ("reported lost or stolen", "goods or service not received", "Disputed", "Ada Byron"):
             assert text not in page, text
 
 
