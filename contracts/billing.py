@@ -104,6 +104,8 @@ class PayLink(Shape):
     """The hashes of links that it had before: whoever holds one is told that there is a newer."""
     renewed_at: AwareDatetime | None = None
     """When it last got a new one."""
+    asked_at: AwareDatetime | None = None
+    """When it was last mailed because somebody who held a dead one asked for it."""
 
 
 class Decline(Shape):

@@ -1,7 +1,7 @@
 """The payment link apart from its invoice: withdrawn, made anew, asked for when it has expired."""
 
 import hmac
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from chassis.database import Tx
@@ -85,12 +85,23 @@ async def request_fresh_link(tx: Tx, command: RequestFreshLink, *, secret_key: s
     if customer is None or archiving.is_closed(customer):
         # Whoever holds the link is not told how the merchant stands with its customer.
         return answer
-    lately = invoice.link.renewed_at is not None and tx.now - invoice.link.renewed_at < NOT_AGAIN_WITHIN
-    if lately or links.why_dead(invoice.link, tx.now) is None or customer.email is None:
+    if customer.email is None or not mails_fresh(invoice.link, command.token_sha256, tx.now):
         return answer
-    renewed = await links.renew(tx, invoice, secret_key, await links.usual_end(tx, tx.merchant))
-    await books.tell_invoice(tx, LinkEmailRequested, renewed)
+    if links.why_dead(invoice.link, tx.now):
+        invoice = await links.renew(tx, invoice, secret_key, await links.usual_end(tx, tx.merchant))
+    assert invoice.link is not None, "It had one, and has one after it was renewed."
+    asked = invoice.link.model_copy(update={"asked_at": tx.now})
+    await books.tell_invoice(tx, LinkEmailRequested, invoice, link=asked)
     return answer
+
+
+def mails_fresh(link: PayLink, token_sha256: str, now: datetime) -> bool:
+    """Whether whoever holds this token, and asks, has the link mailed: a new one, or the living one that they do not hold."""
+    dead = links.why_dead(link, now) is not None
+    if not dead and hmac.compare_digest(link.token_sha256, token_sha256):
+        return False
+    last = link.asked_at or (link.renewed_at if dead else None)
+    return last is None or now - last >= NOT_AGAIN_WITHIN
 
 
 def holds(link: PayLink, token_sha256: str) -> bool:

@@ -23,13 +23,13 @@ from contracts.billing import (
     SubscriptionLinkUrl,
     SubscriptionNotChangeable,
 )
-from contracts.message import MailFacts, NotAllowed, NotFound, SubscriptionId
+from contracts.message import CustomerId, MailFacts, NotAllowed, NotFound, SubscriptionId
 from services.billing.handlers.access import require_living_link, require_role
 from services.billing.handlers.invoices import SELLERS, billable_customer, require_address, require_link_end
-from services.billing.handlers.links import NOT_AGAIN_WITHIN, holds
+from services.billing.handlers.links import holds, mails_fresh
 from services.billing.handlers.subscribing import subscription_token
 from services.billing.handlers.subscriptions import require_sight
-from services.billing.store import agreements, subscriptions
+from services.billing.store import agreements, archiving, copies, subscriptions
 from services.billing.store.links import successor, usual_end, why_dead
 from services.billing.store.subscriptions import Kept
 
@@ -74,12 +74,19 @@ async def request_fresh_offer(tx: Tx, command: RequestFreshOffer, *, secret_key:
     if link.revoked:
         raise PayLinkNotUsable("This link was withdrawn. Please ask for a new one.", why="revoked")
     _require_pending(kept)
-    customer = await billable_customer(tx, kept.state.customer_id)
-    lately = link.renewed_at is not None and tx.now - link.renewed_at < NOT_AGAIN_WITHIN
-    if not lately and why_dead(link, tx.now) and customer.email is not None:
-        kept = await _renewed(tx, kept, link, secret_key, await usual_end(tx, tx.merchant))
+    answer = FreshOffer(subscription_id=command.subscription_id)
+    customer = await copies.customer(tx, tx.merchant, CustomerId(kept.state.customer_id))
+    if customer is None or archiving.is_closed(customer) or customer.email is None:
+        # Whoever holds the link is not told how the merchant stands with its customer.
+        return answer
+    if mails_fresh(link, command.token_sha256, tx.now):
+        if why_dead(link, tx.now):
+            kept = await _renewed(tx, kept, link, secret_key, await usual_end(tx, tx.merchant))
+        assert kept.state.link is not None, "It had one, and has one after it was renewed."
+        asked = kept.state.link.model_copy(update={"asked_at": tx.now})
+        kept = agreements.shown(kept, kept.standing, link=asked)
         await agreements.tell(tx, kept, SubscriptionLinkEmailRequested, "UTC")
-    return FreshOffer(subscription_id=command.subscription_id)
+    return answer
 
 
 async def subscription_link(work: Work, question: SubscriptionLinkUrl, *, secret_key: str) -> MailFacts:

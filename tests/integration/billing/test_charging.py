@@ -13,6 +13,10 @@ from contracts.billing import (
     NewInstalment,
     NewLine,
     RefundInvoice,
+    RenewPaymentLink,
+    RenewSubscriptionLink,
+    RequestFreshLink,
+    RequestFreshOffer,
     RevokePaymentLink,
     SetupStarted,
     StartInvoicePayment,
@@ -20,7 +24,7 @@ from contracts.billing import (
     VoidInvoice,
 )
 from contracts.identity import CustomerChanged
-from contracts.message import Conflict, InvoiceId, MailFacts, SubscriptionId
+from contracts.message import Actor, Conflict, InvoiceId, MailFacts, SubscriptionId
 from services.billing.schedules import reconcile
 from services.billing.stripe_gateway import StripeUnknownError
 from tests.integration.billing.collecting import Calendar, monthly, plan_of_three
@@ -181,3 +185,35 @@ async def test_what_is_due_without_a_method_is_told_as_such_and_not_as_a_refused
     await time.purse.adds()
     await time.runs()
     assert (await time.last()).status == "paid"
+
+
+async def test_whoever_holds_an_earlier_link_has_the_living_one_mailed_once_an_hour(fake_shop: Shop) -> None:
+    invoice = await fake_shop.link()
+    offer: Subscription = await fake_shop.order(monthly(fake_shop, trial_days=14))
+    assert invoice.link is not None
+    assert offer.link is not None
+    about, order = InvoiceId(invoice.id), SubscriptionId(offer.id)
+    held, offered = invoice.link.token_sha256, offer.link.token_sha256
+    public = Actor(kind="public", id=None, name="", merchant_id=fake_shop.merchant_id)
+    asks = (
+        RequestFreshLink(invoice_id=about, token_sha256=held),
+        RequestFreshOffer(subscription_id=order, token_sha256=offered),
+    )
+    for each in asks:
+        # The link in their hands works: there is nothing to mail.
+        await fake_shop.order(each, public)
+    await fake_shop.order(RenewPaymentLink(invoice_id=about))
+    await fake_shop.order(RenewSubscriptionLink(subscription_id=order))
+    await fake_shop.news()
+    for _ in range(2):
+        for each in asks:
+            await fake_shop.order(each, public)
+    assert await fake_shop.news() == ["invoice.link_email_requested", "subscription.link_email_requested"]
+    now = (await fake_shop.invoice(invoice)).link
+    assert now is not None
+    assert held in now.earlier_sha256
+    fake_shop.later(hours=1)
+    for each in asks:
+        await fake_shop.order(each, public)
+    assert await fake_shop.news() == ["invoice.link_email_requested", "subscription.link_email_requested"]
+    assert (await fake_shop.invoice(invoice)).link == now.model_copy(update={"asked_at": fake_shop.clock.now()})
