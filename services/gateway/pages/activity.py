@@ -165,6 +165,10 @@ def _line(entry: Entry, viewer: Viewer, reader: Reader, *, whose: bool) -> Happe
     )
 
 
+def _gave_up(entry: Entry) -> bool:
+    return entry.about.get("cancelled_by") == "collection"
+
+
 def _because(entry: Entry, reader: Reader) -> str:
     if entry.because is not None:
         sentence = _BECAUSE.get(entry.because.type.rsplit(".", 1)[0])
@@ -176,6 +180,8 @@ def _because(entry: Entry, reader: Reader) -> str:
             return reader.gettext("through the link in the mail")
         case "system" if entry.type.startswith("billing.payment_method.expiring."):
             return ""
+        case "system" if entry.type.startswith("billing.subscription.cancelled.") and _gave_up(entry):
+            return reader.gettext("because its charges failed until the last try")
         case "system" if entry.type.startswith("billing.subscription."):
             return reader.gettext("as agreed")
         case "system" if entry.type.startswith("billing."):

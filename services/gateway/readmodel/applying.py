@@ -60,6 +60,7 @@ _TOLD = (
     "status",
     "reason",
     "origin",
+    "cancelled_by",
     "subject",
     "invoice_id",
     "last4",

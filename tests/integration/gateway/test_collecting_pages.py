@@ -85,6 +85,9 @@ async def test_the_merchant_reads_what_the_customer_may_do_and_who_has_cancelled
     customer, contact, member = await people(world)
     agreed = subscription(customer, "cancelled", cancelled_by="collection")
     await world.hear(SubscriptionCancelled(state=agreed))
+    activity = await read(world, member, f"/console/customers/{customer.id}/activity")
+    assert "because its charges failed until the last try" in activity
+    assert "as agreed" not in activity
     for session, side in ((contact, "portal"), (member, "console")):
         page = await read(world, session, f"/{side}/subscriptions/{agreed.id}")
         assert "nobody: its charges failed until the last try" in page
