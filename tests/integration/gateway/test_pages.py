@@ -47,6 +47,17 @@ async def member(world: World, merchant: Merchant) -> Member:
 # --- clearing what was filled in ------------------------------------------------------------------------------------
 
 
+async def test_an_archived_customers_page_says_that_nothing_is_charged_any_more(
+    world: World, merchant: Merchant, member: Member
+) -> None:
+    async with await browser_of(world, member) as browser:
+        for archived in (True, False):
+            customer = await world.customer(merchant, f"Archived {archived}", archived=archived)
+            for tab in ("", "/payments", "/subscriptions"):
+                page = (await browser.get(f"/console/customers/{customer.id}{tab}")).text
+                assert ("Nothing is charged automatically any more" in page) is archived
+
+
 async def test_an_emptied_field_of_a_customer_is_sent_as_empty(
     world: World, merchant: Merchant, member: Member
 ) -> None:
