@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +207,28 @@ async def test_the_credit_note_of_a_refund_that_failed_stays_and_says_when_it_wa
     assert "12.50" in text
     assert f"{reversed_on:%B} {reversed_on.day}, {reversed_on.year}" in text
     assert "Void" not in text
+
+
+async def test_books_from_before_there_were_entries_are_entered_as_they_would_have_been(fake_shop: Shop) -> None:
+    invoice, payment_id = await paid(fake_shop)
+    made = await refund(fake_shop, invoice, amount=400)
+    fake_shop.later(days=1)
+    await refund_comes_back(fake_shop, await stripe_id_of(fake_shop, made))
+    await fake_shop.order(VoidInvoice(invoice_id=InvoiceId((await fake_shop.link()).id)))
+    fake(fake_shop).disputed(await intent_of(fake_shop, payment_id), 300)
+    await fake_shop.till.deliver()  # type: ignore[attr-defined]  # the fake's
+    await fake_shop.work()
+    before = await asked(fake_shop)
+    assert len(rows(before)) == 9
+    migration = (Path(statements.__file__).parents[1] / "migrations" / "0005_account_entries.sql").read_text()
+    entering = migration[migration.index("INSERT INTO account_entry") : migration.index("-- They were for statements")]
+    await fake_shop.h.db.execute("TRUNCATE account_entry")
+    await fake_shop.h.db.execute(entering)
+    after = await asked(fake_shop)
+    assert sorted(map(str, (each[1:4] for each in rows(after)))) == sorted(
+        map(str, (each[1:4] for each in rows(before)))
+    )
+    assert [each.closing for each in after.currencies] == [each.closing for each in before.currencies]
 
 
 async def test_a_day_ends_where_the_merchant_is(fake_shop: Shop) -> None:
