@@ -4,16 +4,16 @@ import asyncio
 import hashlib
 import hmac
 import json
-import os
 import random
 import signal
 import subprocess
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,11 +25,13 @@ from chassis.amqp import Properties
 from chassis.topology import LOG
 from contracts.message import PUBLIC, SERVICES, Service
 from local import rabbitmq
+from local.portal_client import Json
 from local.rabbitmq import user_of
-from tests.chaos import made_up, points
+from tests.chaos import earlier, made_up, points
+from tests.chaos.customer import PATIENCE, Customer
 from tests.chaos.invariants import Injected, dead_letters_of
-from tests.chaos.load import PATIENCE, Customer, Load
-from tests.chaos.plant import Plant, Process, stretched
+from tests.chaos.load import Load
+from tests.chaos.plant import HTTP, Plant, Process, stretched
 
 FACTS = "notifications.on_payment_succeeded"
 """The queue that gets the poison: what it lets through is a mail."""
@@ -37,8 +39,8 @@ FROZEN_SECONDS = 10.0
 """More than twice the heartbeat of four seconds that the plant asks for, after which the broker gives a client up."""
 
 CALM_SECONDS = 3.0
-POINTS_SECONDS = float(os.environ.get("SECONDS_OF_POINTS") or 60)
-"""How long the run goes on dying at whatever point comes next, at least."""
+ASKED_AFTER_SECONDS = 5.0
+"""After so long what no journey has led to is asked for."""
 NOBODY_DIES_SECONDS = 15.0
 """After so long without a new death the points that are left are not on anybody's way."""
 
@@ -92,25 +94,25 @@ def storm(chaos: Chaos) -> None:
 
 
 def every_point(chaos: Chaos) -> None:
-    """Die once at every point that the services' wiring has, and at every other that a process passes meanwhile.
+    """Die once at every point that the services' wiring has, and meanwhile at every other effect that a process has.
 
-    It ends when all wired points have struck and time for the others is over; or, without them all, when nobody has
-    died for a while. The invariant `every_point_struck` says which are missing.
+    It ends when all wired points have struck; or, without them all, when nobody has died for a while. Those that are
+    missing at the run's end make it fail.
     """
     chaos.wired = points.expected(points.all_wired())
-    chaos.plant.arm("*")
+    chaos.plant.arm(*chaos.wired, *points.reached_aside())
     began = last = time.monotonic()
     struck: list[str] = []
+    missing = chaos.wired
     asking = threading.Thread()
-    while time.monotonic() - last < stretched(NOBODY_DIES_SECONDS):
+    while missing := points.missing(missing, struck):
         chaos.plant.let_run(0.3)
         now, struck_before = time.monotonic(), len(struck)
         struck = chaos.plant.struck()
         last = now if len(struck) > struck_before else last
-        missing = points.missing(chaos.wired, struck)
-        if not missing and now - began > POINTS_SECONDS:
+        if now - last > stretched(NOBODY_DIES_SECONDS):
             break
-        if now - began > POINTS_SECONDS / 4 and not asking.is_alive():
+        if now - began > ASKED_AFTER_SECONDS and not asking.is_alive():
             asking = threading.Thread(target=_ask, args=(chaos.plant, missing), name="asking", daemon=True)
             asking.start()
     chaos.plant.arm()
@@ -140,7 +142,7 @@ def relay_holder(plant: Plant, service: str) -> Process:
     def look() -> bool:
         for process in plant.replicas_of(service):
             with suppress(httpx.HTTPError):
-                metrics = httpx.get(f"http://127.0.0.1:{process.port}/metrics", timeout=5).text
+                metrics = HTTP.get(f"http://127.0.0.1:{process.port}/metrics", timeout=5).text
                 if "portal_relay_active 1.0" in metrics:
                     found.append(process)
         return bool(found)
@@ -407,17 +409,17 @@ def stripe_misbehaves(chaos: Chaos, kinds: tuple[str, ...]) -> None:
         fault = {"kind": kind, "match": {"method": "POST", "path": "/v1/checkout/sessions"}, "times": 1}
         if kind == "hang":
             fault["seconds"] = 9.0
-        httpx.post(control, json=fault, timeout=20).raise_for_status()
-        chaos.plant.until(f"{kind} to strike", lambda: not httpx.get(control, timeout=20).json()["waiting"])
+        HTTP.post(control, json=fault).raise_for_status()
+        chaos.plant.until(f"{kind} to strike", lambda: not HTTP.get(control).json()["waiting"])
 
 
 def webhooks_misbehave(chaos: Chaos, **behaviour: Any) -> None:
     """Before our commit, five times, reordered or never, until the given number of payments has gone through it."""
     control = f"{chaos.plant.stripe}/_sandbox/webhooks"
     before = len(chaos.load.record.paid)
-    httpx.post(control, json=behaviour, timeout=20).raise_for_status()
+    HTTP.post(control, json=behaviour).raise_for_status()
     chaos.plant.until(f"payments with {behaviour}", lambda: len(chaos.load.record.paid) >= before + 2)
-    httpx.post(control, json={}, timeout=20).raise_for_status()
+    HTTP.post(control, json={}).raise_for_status()
 
 
 def webhooks_forged(chaos: Chaos) -> None:
@@ -428,7 +430,7 @@ def webhooks_forged(chaos: Chaos) -> None:
         moment = int(time.time()) - age
         signature = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
         headers = {"Stripe-Signature": f"t={moment},v1={signature}"}
-        answer = httpx.post(chaos.plant.webhooks, content=body, headers=headers, timeout=20)
+        answer = HTTP.post(chaos.plant.webhooks, content=body, headers=headers)
         assert answer.status_code == 400, f"a {name} webhook was answered with {answer.status_code}"
         chaos.injected.refused_webhooks.append(id_)
 
@@ -447,19 +449,19 @@ def smtp_hangs_up(chaos: Chaos) -> None:
     for kind in ("cut", "cut_lost", "data_5xx"):
         invoice = aside(chaos, lambda: customer.link(send_email=False))
         fault = {"kind": kind, "times": 1, "to": customer.email}
-        httpx.post(f"{chaos.plant.mailbox}/_faults", json=fault, timeout=20).raise_for_status()
+        HTTP.post(f"{chaos.plant.mailbox}/_faults", json=fault).raise_for_status()
         aside(chaos, lambda paid=invoice: customer.pay(paid))  # type: ignore[misc]  # mypy does not infer a lambda's defaults
         _until_no_smtp_fault(chaos, kind)
 
 
 def _smtp(chaos: Chaos, fault: dict[str, Any]) -> None:
-    httpx.post(f"{chaos.plant.mailbox}/_faults", json=fault, timeout=20).raise_for_status()
+    HTTP.post(f"{chaos.plant.mailbox}/_faults", json=fault).raise_for_status()
     _until_no_smtp_fault(chaos, fault["kind"])
 
 
 def _until_no_smtp_fault(chaos: Chaos, kind: str) -> None:
     url = f"{chaos.plant.mailbox}/_faults"
-    chaos.plant.until(f"{kind} to strike", lambda: not httpx.get(url, timeout=20).json())
+    chaos.plant.until(f"{kind} to strike", lambda: not HTTP.get(url).json())
 
 
 def aside(chaos: Chaos, work: Callable[[], Any]) -> Any:
@@ -481,35 +483,49 @@ def aside(chaos: Chaos, work: Callable[[], Any]) -> Any:
     return results[0]
 
 
+def together(chaos: Chaos, wrongs: Sequence[Callable[[Chaos], None]]) -> None:
+    """Several faults at once: they wait more than they work."""
+    with ThreadPoolExecutor(len(wrongs)) as pool:
+        done = [pool.submit(each, replace(chaos, rng=random.Random(chaos.rng.random()))) for each in wrongs]
+        try:
+            chaos.plant.until("all of them", lambda: all(each.done() for each in done), PATIENCE)
+        finally:
+            # Whoever else waits goes on tending until its own time is over.
+            for each in done:
+                each.cancel()
+    for each in done:
+        each.result()
+
+
 # --- deploys ----------------------------------------------------------------------------------------------------------
 
 
 def rolling_restart(chaos: Chaos) -> None:
-    """Each process in turn, told to end and started anew, with no request failed."""
+    """The first replica of every service at once, then the second, told to end and started anew: no request fails."""
     calm(chaos)
     began = time.monotonic()
     before = len(chaos.load.record.acknowledged)
-    for service in SERVICES:
-        for process in chaos.plant.replicas_of(service):
-            restart(chaos, process)
+    for number in range(chaos.plant.replicas):
+        restart(chaos, [chaos.plant.replicas_of(service)[number] for service in SERVICES])
     failed = [what for at, what in chaos.load.record.failed if at >= began]
     assert not failed, f"{len(failed)} requests failed during a rolling restart: {failed[:3]}"
     assert len(chaos.load.record.acknowledged) > before, "nothing was asked during the rolling restart"
 
 
-def restart(chaos: Chaos, process: Process) -> None:
-    """As a deploy does: the balancer sends it nothing more, then it is told to end, then it gets work again."""
-    doors = [door for door in chaos.plant.doors.values() if process.port in door.targets]
-    for door in doors:
+def restart(chaos: Chaos, processes: list[Process]) -> None:
+    """As a deploy does: the balancer sends them nothing more, then they are told to end, then they get work again."""
+    behind = [(door, each) for door in chaos.plant.doors.values() for each in processes if each.port in door.targets]
+    for door, process in behind:
         door.targets.remove(process.port)
-        if not process.name.startswith("gateway"):
-            continue  # Stripe keeps its connection open between webhooks, and posts again what was cut
-        chaos.plant.until(f"{process.name} to be idle", lambda d=door: not d.open[process.port])  # type: ignore[misc]  # mypy does not infer a lambda's defaults
-    starts = process.starts
-    process.signal(signal.SIGTERM)
-    chaos.plant.until(f"{process.name} to start again", lambda: process.starts > starts)
+    # Stripe keeps its connection to billing open between webhooks, and posts again what was cut.
+    idle = [(door, each) for door, each in behind if each.name.startswith("gateway")]
+    chaos.plant.until("idleness", lambda: not any(door.open[each.port] for door, each in idle))
+    starts = {each.name: each.starts for each in processes}
+    for process in processes:
+        process.signal(signal.SIGTERM)
+    chaos.plant.until("them to start again", lambda: all(each.starts > starts[each.name] for each in processes))
     chaos.plant.wait_ready()
-    for door in doors:
+    for door, process in behind:
         door.targets.append(process.port)
 
 
@@ -525,16 +541,35 @@ def calm(chaos: Chaos) -> None:
 
 
 def old_messages_queued(chaos: Chaos) -> None:
-    """Two services are away while their queues fill; the new ones find old messages."""
-    away = [process for service in ("notifications", "todos") for process in chaos.plant.replicas_of(service)]
+    """Two services are away while their queues fill; the new ones find what an earlier release has sent."""
+    names: tuple[Service, ...] = ("notifications", "todos")
+    away = [process for service in names for process in chaos.plant.replicas_of(service)]
     for process in away:
         process.wanted = False
         process.signal(signal.SIGTERM)
     chaos.plant.until("them to end", lambda: not any(process.alive for process in away))
-    chaos.plant.let_run(2)
+    customer = Customer(chaos.plant, chaos.load.admin, chaos.load.record, random.Random(chaos.rng.random()))
+    aside(chaos, customer.register)
+    invoice = aside(chaos, lambda: customer.link(send_email=True))
+    chaos.plant.until("their events to be queued", lambda: not unsent(chaos.plant, customer.customer, invoice))
+    queued = asyncio.run(earlier.resend(chaos.plant, names))
+    expected = {"notifications.on_link_email_requested", "notifications.customer", "todos.customer", "todos.invoice"}
+    assert expected <= set(queued.values()), f"nothing was waiting in {sorted(expected - set(queued.values()))}"
+    chaos.injected.earlier.update(queued)
     for process in away:
         process.wanted = True
     chaos.plant.wait_ready()
+
+
+def unsent(plant: Plant, *things: Json) -> int:
+    """How many events of these things wait in their owners' outboxes."""
+    count = 0
+    for service in ("identity", "billing"):
+        with psycopg.connect(plant.database(service)) as connection:
+            sql = "SELECT count(*) FROM outbox WHERE subject = ANY(%s)"
+            row = connection.execute(sql, ([str(each["id"]) for each in things],)).fetchone()
+            count += row[0] if row else 0
+    return count
 
 
 Fault = Callable[[Chaos], None]

@@ -5,25 +5,36 @@ comes in (`{"module", "arguments", "environment", "log", "input"}`), the pid of 
 """
 
 import ctypes
+import gc
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 from contracts.message import SERVICES
 
 _PR_SET_PDEATHSIG = 1
+_LATE = (
+    *("uvloop", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvicorn.protocols.http.auto"),
+    *("uvicorn.protocols.websockets.auto", "anyio._backends._asyncio", "httpcore", "encodings.idna"),
+    *("stripe._http_client", "stripe._stripe_client", "tests.chaos.sabotage", "tests.chaos.run_service"),
+)
+"""What a service imports when it starts rather than when it is imported."""
 
 
 def main() -> None:
     """Fork until standard input ends."""
     _import_all()
-    # Nobody waits for the children here: the kernel buries them.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # What is here is in every child's memory: their garbage collector need not look at it, nor copy its pages.
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, _bury)
     print("ready", flush=True)  # noqa: T201 - that is how it talks
     for line in sys.stdin:
         pid = os.fork()
@@ -32,16 +43,33 @@ def main() -> None:
         print(pid, flush=True)  # noqa: T201 - the same
 
 
+def _bury(*_: object) -> None:
+    """Wait for who has died, so that what their lives cost is known (see `costs.py`)."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
 def _import_all() -> None:
-    for service in SERVICES:
-        import_module(f"services.{service}.app")
-    for module in ("local.stripe.app", "local.mailbox.web", "tests.chaos.sabotage", "uvloop"):
+    for package in (*(f"services.{name}" for name in SERVICES), "local.stripe", "local.mailbox"):
+        for module in _modules(package):
+            import_module(module)
+    for module in _LATE:
         import_module(module)
     with warnings.catch_warnings():
         # As in chassis.migrations: half of what a start costs is importing these.
         warnings.simplefilter("ignore", DeprecationWarning)
         for module in ("psycopg", "yoyo.backends.core.postgresql"):
             import_module(module)
+
+
+def _modules(package: str) -> Iterator[str]:
+    """A package's modules, those apart that do something when they are imported."""
+    for found in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
+        if not found.name.endswith(".__main__"):
+            yield found.name
 
 
 def _become(wanted: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Private everything for chaos: servers, stand-ins, two of each service behind a balancer, wires that can be cut.
 
-Everything is started and tended from the main thread, by `Plant.tend`, which every wait calls: what died is started again.
+Each plant is started and tended from one thread, by `Plant.tend`, which every wait calls: what died is started again.
 """
 
 import json
@@ -10,10 +10,12 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,14 @@ from tests.chaos import points
 from tests.chaos.wires import Balancer, Loop, Proxy
 
 ADMIN = {"email": "admin@example.com", "password": "a long enough password"}
+TIME_ZONE = f"Etc/GMT{datetime.now(UTC).hour - 14:+d}"
+"""A zone in which it is past two in the afternoon: renewals are charged from nine o'clock. (Its sign is POSIX's.)"""
 WEBHOOK_PATH = "/webhooks/stripe"
+HTTP = httpx.Client(timeout=20, verify=False, limits=httpx.Limits(max_keepalive_connections=0))
 SLOW = 60.0
 """Seconds that anything may take; nothing waits so long on a quiet machine, and `stretched` allows for a busy one."""
+_AT_ONCE = 0.3
+"""Seconds that a process is given before it is started again."""
 _WITNESS = """
 CREATE TABLE chaos_announced (id text PRIMARY KEY, type text NOT NULL, subject text NOT NULL, sequence bigint NOT NULL,
     state jsonb NOT NULL);
@@ -55,6 +62,7 @@ class Nursery:
         command = with_parent([sys.executable, "-m", "tests.chaos.nursery"], signal.SIGKILL)
         clean = {n: v for n, v in os.environ.items() if not n.startswith(("PORTAL_", "STRIPE_", "SMTP_", "MAILBOX_"))}
         self.environment = clean | {"PYTHONUNBUFFERED": "1"}
+        self._turn = threading.Lock()
         with (folder / "nursery.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -73,11 +81,12 @@ class Nursery:
         wanted["environment"] = self.environment | environment
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(wanted) + "\n")
-        self._process.stdin.flush()
-        said = self._process.stdout.readline().strip()
-        if said == "ready":
+        with self._turn:
+            self._process.stdin.write(json.dumps(wanted) + "\n")
+            self._process.stdin.flush()
             said = self._process.stdout.readline().strip()
+            if said == "ready":
+                said = self._process.stdout.readline().strip()
         return int(said)
 
     def close(self) -> None:
@@ -158,7 +167,7 @@ class Plant:
         self.doors: dict[Service, Balancer] = {name: Balancer(self.ground.loop) for name in ("gateway", "billing")}
         self.stripe_key, self.webhook_secret = f"sk_test_{secrets.token_hex(9)}", f"whsec_{secrets.token_hex(12)}"
         self.secret_key = secrets.token_hex(16)
-        self.notes: list[str] = []
+        self._tending = threading.Lock()
 
     # --- where things are -----------------------------------------------------------------------------------------
 
@@ -267,10 +276,11 @@ class Plant:
         password = self.folder / "password"
         password.write_text(ADMIN["password"] + "\n")
         log = self.folder / "merchant.log"
-        words = ("create-merchant", "--name", "Café Nord", "--person", "Anna Nord", "--email", ADMIN["email"])
+        words = ["create-merchant", "--name", "Café Nord", "--person", "Anna Nord", "--email", ADMIN["email"]]
+        words += ["--time-zone", TIME_ZONE, "--password-stdin"]
         environment = self._environment("identity")
         # The tables are made when the service first serves; this does it before.
-        for arguments, given in ((("migrate",), ""), ((*words, "--password-stdin"), str(password))):
+        for arguments, given in ((["migrate"], ""), (words, str(password))):
             pid = self.ground.nursery.bear(
                 "tests.chaos.run_service", environment, log, "identity", *arguments, given=given
             )
@@ -305,10 +315,15 @@ class Plant:
         process.started_at = time.monotonic()
 
     def tend(self) -> None:
-        """Start again what died although it should run."""
-        for process in self.processes.values():
-            if process.wanted and not process.alive and time.monotonic() - process.started_at > 0.3:
-                self._launch(process)
+        """Start again what died although it should run. Faults that happen together wait in threads: one of them tends."""
+        if not self._tending.acquire(blocking=False):
+            return
+        try:
+            for process in self.processes.values():
+                if process.wanted and not process.alive and time.monotonic() - process.started_at > _AT_ONCE:
+                    self._launch(process)
+        finally:
+            self._tending.release()
 
     def stop(self) -> None:
         """End it all. Nothing here is kept, so nobody is asked politely."""
@@ -366,7 +381,7 @@ class Plant:
         """Whether a process does its work now."""
         path = "/healthz" if process.module.startswith("local.") else "/readyz"
         try:
-            return httpx.get(f"http://127.0.0.1:{process.port}{path}", timeout=5).status_code == 200
+            return HTTP.get(f"http://127.0.0.1:{process.port}{path}", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 

@@ -9,10 +9,12 @@ numbered within it (`#2`), a statement is followed by the name of its function i
 
 import fnmatch
 import os
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
@@ -23,9 +25,13 @@ from contracts.message import EVENTS, NOUNS, REQUESTS, SERVICES, fact_queue, fol
 
 ARMED = "armed"
 """The file, in the folder of marks, that names points as $PORTAL_TEST_KILL_AT does; may change while a process runs."""
+FIRST = "first of "
+"""How a pattern begins at which one process dies, at whichever of its points; at another's, one dies at each."""
 CENSUS = "census"
 """The file that lists every point that any process has passed."""
 
+SPARED = 3
+"""Deaths that a message may see before nobody dies beside it any more: the broker gives one up at the seventh."""
 KILLER = "injected-killer"
 """How the id of a message begins that kills whoever takes it."""
 
@@ -65,7 +71,10 @@ class Killer:
         self._patterns = [each for each in armed.split(",") if each]
         self._from_file: list[str] = []
         self._read_at = -1
+        self._fits: dict[str, list[str]] = {}
         self._seen: set[str] = set()
+        self.carried: set[int] = set()
+        """Messages in our hands that have seen so many deaths that nobody may die beside them any more."""
 
     def passing(self, moment: str, what: str) -> None:
         """The process is at this point now."""
@@ -75,8 +84,16 @@ class Killer:
             with (self.marks / CENSUS).open("a") as census:
                 census.write(f"{point}\n")
         self._look()
-        if any(fnmatch.fnmatchcase(point, pattern) for pattern in (*self._patterns, *self._from_file)):
-            self._strike(point)
+        if not self.carried:
+            for pattern in self._fitting(point):
+                self._strike(point, only=pattern if pattern.startswith(FIRST) else point)
+
+    def _fitting(self, point: str) -> list[str]:
+        """The patterns that this point fits; there are hundreds, so it is looked up once."""
+        if point not in self._fits:
+            patterns = (*self._patterns, *self._from_file)
+            self._fits[point] = [each for each in patterns if fits(each.removeprefix(FIRST))(point)]
+        return self._fits[point]
 
     def _look(self) -> None:
         try:
@@ -85,14 +102,22 @@ class Killer:
             return
         if changed != self._read_at:
             self._read_at = changed
+            self._fits.clear()
             self._from_file = (self.marks / ARMED).read_text().splitlines()
 
-    def _strike(self, point: str) -> None:
+    def _strike(self, point: str, only: str) -> None:
         try:
-            os.close(os.open(self.marks / mark(point), os.O_CREAT | os.O_EXCL))
+            os.close(os.open(self.marks / mark(only), os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             return
+        (self.marks / mark(point)).touch()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@cache
+def fits(pattern: str) -> Callable[[str], object]:
+    """Whether a point fits a pattern with `*`. (fnmatch keeps 256 of them, and there are more.)"""
+    return re.compile(fnmatch.translate(pattern)).match
 
 
 def mark(point: str) -> str:
@@ -102,7 +127,8 @@ def mark(point: str) -> str:
 
 def struck(marks: Path) -> list[str]:
     """The points that have struck."""
-    return sorted(path.name.removeprefix("struck.").replace("%2F", "/") for path in marks.glob("struck.*"))
+    found = (path.name.removeprefix("struck.").replace("%2F", "/") for path in marks.glob("struck.*"))
+    return sorted(point for point in found if not point.startswith(FIRST))
 
 
 def passed(marks: Path) -> set[str]:
@@ -114,36 +140,37 @@ def passed(marks: Path) -> set[str]:
 def wired(service: Service) -> set[str]:
     """The points that a service's wiring diagram must have: a handler without one would be an effect nobody kills.
 
-    They are patterns: which of its transactions a handler commits is its own affair, that it commits one is not.
+    They are patterns: which of its transactions a handler commits is its own affair, that it commits one is not. A moment
+    between two effects has one name here: before the ack is after the reply or the commit, before a command's reply is after
+    its last commit.
 
     Read from the diagram itself, so that a new handler brings its own; `tests/chaos/test_points.py` compares it with what
     real processes pass.
     """
     name = service.name
-    pairs: set[tuple[str, str]] = set()
+    wanted: set[str] = set()
     for kind in answered_requests(name):
         queue = REQUESTS[kind].queue()
-        pairs |= {("reply", queue), ("ack", queue)}
-        if REQUESTS[kind].stored:
-            pairs.add(("commit", f"{queue}#*"))
-    for noun in (state.noun for state in service.follows):
-        queue = follower_queue(name, NOUNS[noun])
-        pairs |= {("commit", f"{queue}#*"), ("ack", queue)}
-    for event in service.facts:
-        queue = fact_queue(name, event)
-        pairs |= {("commit", f"{queue}#*"), ("ack", queue)}
+        first = (
+            [f"before-commit:{queue}#*", f"after-commit:{queue}#*"]
+            if REQUESTS[kind].stored
+            else [f"before-reply:{queue}"]
+        )
+        wanted |= {*first, f"after-reply:{queue}", f"after-ack:{queue}"}
+    events = [follower_queue(name, NOUNS[state.noun]) for state in service.follows]
+    for queue in (*events, *(fact_queue(name, event) for event in service.facts)):
+        wanted |= {f"before-commit:{queue}#*", f"after-commit:{queue}#*", f"after-ack:{queue}"}
+    for worker in service.workers.keys() - IDLE.keys():
+        wanted |= {f"{when}-commit:worker {worker}" for when in ("before", "after")}
     for schedule in service.schedules:
-        pairs.add(("write", f"schedule {schedule.name} claim"))
-    return {f"{name}:{when}-{moment}:{what}" for moment, what in pairs for when in ("before", "after")}
+        wanted |= {f"{when}-write:schedule {schedule.name} claim" for when in ("before", "after")}
+    return {f"{name}:{moment}" for moment in wanted}
 
 
-UNSEEN = {
-    "billing.subscription": "No page makes one yet.",
-    "billing.refund": "No page makes one yet.",
-    "billing.defaults": "No page changes them yet.",
-    "billing.dispute": "The load's customers do not dispute.",
-    "billing.reconciliation": "Announced by a schedule that no run lasts long enough for.",
-}
+IDLE = {"live": "It listens.", "close_checkouts": "Nobody in the load presses Pay where another has."}
+"""Workers that no run brings to commit anything, each with the reason."""
+
+UNSEEN: dict[str, str] = {}
 """Nouns of which no run makes one, each with the reason: their followers and facts have nothing to die at."""
 
 _SETTINGS = {
@@ -174,6 +201,18 @@ def expected(among: set[str]) -> set[str]:
     return {point for point in among if point.split(":", 2)[2].partition("#")[0] not in idle}
 
 
+def reached_aside() -> list[str]:
+    """Effects that no handler has for itself: Stripe's calls, SMTP, what is published, asked, forwarded, written.
+
+    Before a publish or a question nothing has happened yet, and one row that is published again is like another: there,
+    one of each service dies.
+    """
+    each = ["*:after-publish:*", "*:after-ask:*", "*-stripe:*", "*-smtp:*", "*-forward:*", "*-write:*"]
+    each += [f"*-commit:{others} *" for others in ("schedule", "worker")] + ["*-commit:http"]
+    once = ("before-publish", "before-ask", "before-republish", "after-republish")
+    return each + [f"{FIRST}{name}:{moment}:*" for name in SERVICES for moment in once]
+
+
 def missing(among: set[str], struck: list[str]) -> set[str]:
     """Those of them at which nobody has died."""
-    return {pattern for pattern in among if not fnmatch.filter(struck, pattern)}
+    return {pattern for pattern in among if not any(map(fits(pattern), struck))}

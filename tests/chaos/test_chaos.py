@@ -6,15 +6,17 @@ $SEED plays the same load and the same choices again (what meets what still depe
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
-from tests.chaos import faults, invariants, points
+from tests.chaos import costs, faults, invariants, points
 from tests.chaos.faults import Chaos, Fault
 from tests.chaos.load import Load
 from tests.chaos.plant import Ground, Plant, ground, stretched
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 FULL = os.environ.get("CHAOS") == "full"
 ONLY = os.environ.get("ONLY", "")
-"""Faults whose name holds this, for whoever looks for a cause."""
+"""Faults whose name this expression fits, for whoever looks for a cause."""
 SEED = int(os.environ.get("SEED") or (random.SystemRandom().randrange(10**6) if FULL else 7))
 EMPTIED_WITHIN = 30.0
 """Seconds after healing in which every outbox must be empty, on a quiet machine."""
@@ -40,6 +42,12 @@ CRITICAL = (
     "todos:before-ack:todos.invoice",
     "gateway:after-ask:billing.create_payment_link",
 )
+
+
+def _together(*wrongs: Fault) -> Fault:
+    """They happen at the same time; `ONLY` picks among them as among all."""
+    return partial(faults.together, wrongs=wrongs)
+
 
 BOUNDED: tuple[Fault, ...] = (
     partial(faults.kill_points, wanted=CRITICAL),
@@ -64,23 +72,26 @@ EVERYTHING: tuple[Fault, ...] = (
         confirms=("billing", "identity"),
     ),
     faults.storm,
-    faults.frozen,
     faults.rabbitmq_killed,
     faults.postgres_killed,
     faults.memory_alarm,
-    partial(
-        faults.stripe_misbehaves,
-        kinds=("drop_response_after_effect", "error_500", "rate_limit_429", "reset", "hang"),
+    _together(
+        faults.frozen,
+        partial(
+            faults.stripe_misbehaves,
+            kinds=("drop_response_after_effect", "error_500", "rate_limit_429", "reset", "hang"),
+        ),
+        faults.smtp_refuses,
+        faults.shuffled,
     ),
-    partial(faults.webhooks_misbehave, duplicate=4, shuffle=True, before_response=True),
-    partial(faults.webhooks_misbehave, drop=8),
-    faults.webhooks_forged,
-    faults.smtp_refuses,
-    faults.smtp_hangs_up,
-    faults.five_times,
-    faults.shuffled,
-    faults.poison,
-    faults.killer_message,
+    _together(
+        partial(faults.webhooks_misbehave, duplicate=4, shuffle=True, before_response=True),
+        faults.webhooks_forged,
+        faults.smtp_hangs_up,
+        faults.five_times,
+        faults.poison,
+    ),
+    _together(partial(faults.webhooks_misbehave, drop=8), faults.killer_message),
     faults.old_messages_queued,
     faults.rolling_restart,
 )
@@ -97,13 +108,14 @@ def play(chaos: Chaos, wrongs: Sequence[Fault], say: Callable[[str], None]) -> l
     chaos.load.start()
     chaos.plant.until("payments", lambda: len(chaos.load.record.paid) >= 2)
     for wrong in wrongs:
-        began = time.monotonic()
-        wrong(chaos)
-        say(f"{_name(wrong):<70} {time.monotonic() - began:5.1f} s  {len(chaos.plant.struck()):>4} deaths at points")
-    chaos.plant.arm()
-    chaos.plant.wait_ready()
-    chaos.load.stop()
-    took, checks = invariants.settle(chaos.plant, chaos.load.record, chaos.injected, 60)
+        with phase(_name(wrong), say, lambda: f"{len(chaos.plant.struck()):>4} deaths at points"):
+            wrong(chaos)
+    with phase("the load ends", say):
+        chaos.plant.arm()
+        chaos.plant.wait_ready()
+        chaos.load.stop()
+    with phase("healed, and the books are right", say):
+        took, checks = invariants.settle(chaos.plant, chaos.load.record, chaos.injected, 60)
     late = [f"after {took:.1f} s"] if took > stretched(EMPTIED_WITHIN) else []
     if chaos.wired:
         alive = sorted(points.missing(chaos.wired, chaos.plant.struck()))
@@ -112,7 +124,28 @@ def play(chaos: Chaos, wrongs: Sequence[Fault], say: Callable[[str], None]) -> l
     return checks
 
 
+@contextmanager
+def phase(name: str, say: Callable[[str], None], more: Callable[[], str] = str) -> Iterator[None]:
+    """Say how long it took, and what it cost: on a busy machine only the processor's seconds say how long it would take."""
+    began, spent = time.monotonic(), costs.spent()
+    yield
+    took, cost = time.monotonic() - began, costs.spent() - spent
+    say(f"{name:<70} {took:5.1f} s {cost:6.1f} s of a processor, load {os.getloadavg()[0]:4.1f}  {more()}".rstrip())
+
+
+def _chosen(wrongs: Sequence[Fault]) -> Iterator[Fault]:
+    for wrong in wrongs:
+        if isinstance(wrong, partial) and wrong.func is faults.together:
+            chosen = tuple(_chosen(wrong.keywords["wrongs"]))
+            if chosen:
+                yield _together(*chosen)
+        elif re.search(ONLY, _name(wrong)):
+            yield wrong
+
+
 def _name(wrong: Fault) -> str:
+    if isinstance(wrong, partial) and wrong.func is faults.together:
+        return ", ".join(map(_name, wrong.keywords["wrongs"]))
     if isinstance(wrong, partial):
         return " ".join([wrong.func.__name__, *map(str, wrong.args), *map(str, wrong.keywords or {})])
     return getattr(wrong, "__name__", repr(wrong))
@@ -126,13 +159,11 @@ def test_the_books_are_right_after_all_that_went_wrong(servers: Ground, capsys: 
             print(line, flush=True)  # noqa: T201 - the run's report
 
     say(f"\nSEED={SEED}")
-    began = time.monotonic()
-    plant.start()
+    with phase("started", say):
+        plant.start()
     chaos = Chaos(plant, Load(plant, SEED), random.Random(SEED))
     try:
-        say(f"{'started':<70} {time.monotonic() - began:5.1f} s")
-        faults_ = [each for each in (EVERYTHING if FULL else BOUNDED) if ONLY in _name(each)]
-        checks = play(chaos, faults_, say)
+        checks = play(chaos, list(_chosen(EVERYTHING if FULL else BOUNDED)), say)
         record = chaos.load.record
         say(
             f"{chaos.load.journeys} journeys, {len(record.failed)} requests failed and were repeated, "

@@ -51,11 +51,11 @@ def test_every_handler_of_every_service_has_a_point_before_and_after_its_effects
         for point in (
             f"before-commit:{queue}#*",
             f"after-commit:{queue}#*",
-            f"before-reply:{queue}",
+            f"after-reply:{queue}",
             f"after-ack:{queue}",
         ):
             assert f"{wiring.name}:{point}" in wired
-    assert len(wired) >= 6 * len(wiring.commands) + 4 * (len(wiring.follows) + len(wiring.facts)) + 2 * len(
+    assert len(wired) >= 4 * len(wiring.commands) + 3 * (len(wiring.follows) + len(wiring.facts)) + 2 * len(
         wiring.schedules
     )
     assert {point.replace(":before-", ":after-") for point in wired} <= wired
