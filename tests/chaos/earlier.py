@@ -18,11 +18,11 @@ from local.rabbitmq import user_of
 from tests.chaos.plant import Plant
 
 
-async def resend(plant: Plant, services: Iterable[Service]) -> dict[str, str]:
-    """Put each event that waits for these services in its queue again, as of old. Returns the queues by message id."""
+async def resend(plant: Plant, services: Iterable[Service]) -> set[tuple[str, str]]:
+    """Put each event that waits for these services in its queue again, as of old. Returns queues and message ids."""
     operator = await aiormq.connect(plant.broker())
     senders: dict[str, AbstractChannel] = {}
-    sent: dict[str, str] = {}
+    sent: set[tuple[str, str]] = set()
     try:
         channel = await operator.channel()
         for queue in [each.name for service in services for each in event_queues(service)]:
@@ -34,7 +34,7 @@ async def resend(plant: Plant, services: Iterable[Service]) -> dict[str, str]:
                 properties = message.header.properties
                 await senders[owner].basic_publish(as_of_old(message.body), routing_key=queue, properties=properties)
                 await channel.basic_ack(message.delivery_tag)
-                sent[properties.message_id] = queue
+                sent.add((queue, properties.message_id))
     finally:
         for connection in (operator, *(each.connection for each in senders.values())):
             await connection.close()

@@ -46,8 +46,8 @@ class Injected:
 
     dead: dict[str, str] = field(default_factory=dict)
     refused_webhooks: list[str] = field(default_factory=list)
-    earlier: dict[str, str] = field(default_factory=dict)
-    """Queues, by message id, of what was sent as an earlier release would have sent it."""
+    earlier: set[tuple[str, str]] = field(default_factory=set)
+    """Queues and message ids of what was sent as an earlier release would have sent it."""
 
 
 class Books:
@@ -438,11 +438,8 @@ def earlier_release(books: Books) -> Check:
     """What an earlier release has sent was understood. What became of it, other checks say."""
     dead = {letter["properties"].get("message_id") for letter in books.dead}
     sent = books.injected.earlier
-    return Check(
-        "messages of an earlier release, taken",
-        len(sent),
-        [f"{queue}: {id_}" for id_, queue in sent.items() if id_ in dead],
-    )
+    wrong = [f"{queue}: {id_}" for queue, id_ in sent if id_ in dead]
+    return Check("messages of an earlier release, taken", len(sent), wrong)
 
 
 def stream(books: Books) -> Check:

@@ -73,7 +73,7 @@ class Load:
         first = customer.link(send_email=True)
         customer.pay(first, decline_first=rng.random() < 0.3)
         customer.office(self.logo)
-        for _ in range(3):
+        for _ in range(2):
             if not self._going.is_set():
                 return
             self._chapter(customer)
