@@ -1491,6 +1491,22 @@ class PayLinkUrl(Question[MailFacts]):
     invoice_id: InvoiceId
 
 
+class StripeAccount(Shape):
+    """Where a merchant's money goes at Stripe."""
+
+    account: str | None
+    """Stripe's id of the merchant's connected account; null: the platform's own."""
+    mode: Literal["live", "test"]
+    """Whether our key moves real money."""
+    since: AwareDatetime | None = None
+    """Since when money goes there; null: from the beginning."""
+
+
+@question("billing.stripe_account.v1")
+class ReadStripeAccount(Question[StripeAccount]):
+    """Where the asking member's merchant gets its money. Refusals: NotAllowed."""
+
+
 @question("billing.invoice_pdf.v1")
 class InvoicePdf(Question[Document]):
     """The invoice as PDF. Refusals: NotFound; drafts have none."""

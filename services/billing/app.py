@@ -59,7 +59,11 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             | methods.commands(stripe)
             | setups.commands(stripe, settings)
         ),
-        questions=questions.answers(secret) | subscriptions.ANSWERS | offers.answers(secret) | statements.ANSWERS,
+        questions=questions.answers(secret)
+        | subscriptions.ANSWERS
+        | offers.answers(secret)
+        | statements.ANSWERS
+        | defaults.answers(settings.stripe_secret_key),
         follows={Merchant: COPY, Logo: COPY, Customer: customers.follow_customer},
         nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription}
         | {BillingDefaults: every_defaults, PaymentMethod: every_payment_method}

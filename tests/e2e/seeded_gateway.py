@@ -555,7 +555,7 @@ def _serve() -> None:
 
     from chassis.service import Runtime, application
     from chassis.telemetry import configure_logging
-    from contracts.billing import PayLinkUrl, SubscriptionLinkUrl
+    from contracts.billing import PayLinkUrl, ReadStripeAccount, StripeAccount, SubscriptionLinkUrl
     from contracts.identity import InvitationNotUsable, ViewInvitation
     from contracts.message import Reply
     from services.gateway.app import build
@@ -582,6 +582,9 @@ def _serve() -> None:
             raise InvalidInput(errors=(wrong,))
         if isinstance(request, PayLinkUrl | SubscriptionLinkUrl):
             return Reply(MailFacts(still_true=True, path="/pay/" + "open" * 10), ())
+        if isinstance(request, ReadStripeAccount):
+            connected = StripeAccount(account="acct_1NorthwindStudio", mode="test", since=make.NOW)
+            return Reply(connected, ())
         if isinstance(request, PreviewSubscription):
             return Reply(_preview(request), ())
         return await asked(request, cause, **more)

@@ -167,7 +167,7 @@ class Acts:
     def customer_has_the_subscription_charge_the_first_card(self) -> None:
         page = self.portal
         page.goto(self.subscription)
-        expect(page.get_by_text("Mastercard •••• 4444")).to_be_visible()
+        expect(page.get_by_role("definition").filter(has_text="Mastercard •••• 4444")).to_be_visible()
         page.get_by_text("Pay with another payment method").click()
         assert violations(page) == []
         page.get_by_label("Pay with").select_option(label="Visa •••• 4242")
@@ -304,7 +304,7 @@ class Acts:
         page.goto(here)
         page.get_by_text("Change the link").click()
         page.get_by_role("button", name="Withdraw the link").click()
-        expect(page.get_by_text("Nobody can accept the offer")).to_be_visible()
+        expect(page.get_by_text("The payment link has been withdrawn.")).to_be_visible()
         self.stranger.reload()
         expect(self.stranger.get_by_text("The link to this offer has been withdrawn")).to_be_visible()
         assert self.admin.call("GET", f"/subscriptions/{offer['id']}")["status"] == "pending"

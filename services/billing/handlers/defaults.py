@@ -1,11 +1,19 @@
 """What a merchant wants of invoices and subscriptions unless it says otherwise."""
 
+from functools import partial
+
 from chassis.database import Tx
-from chassis.requests import Commands
-from contracts.billing import BillingDefaults, BillingDefaultsChanged, ChangeDefaults
-from contracts.message import FieldError, InvalidInput
+from chassis.requests import Commands, Questions, Work
+from contracts.billing import (
+    BillingDefaults,
+    BillingDefaultsChanged,
+    ChangeDefaults,
+    ReadStripeAccount,
+    StripeAccount,
+)
+from contracts.message import FieldError, InvalidInput, NotFound
 from services.billing.handlers.access import require_role
-from services.billing.store import defaults
+from services.billing.store import accounts, defaults
 
 
 async def change_defaults(tx: Tx, command: ChangeDefaults) -> BillingDefaults:
@@ -20,6 +28,20 @@ async def change_defaults(tx: Tx, command: ChangeDefaults) -> BillingDefaults:
     if changed != before:
         tx.announce(BillingDefaultsChanged(state=changed), sequence=await defaults.save_defaults(tx, changed))
     return changed
+
+
+async def stripe_account(work: Work, _: ReadStripeAccount, *, live: bool) -> StripeAccount:
+    """Where the merchant's money goes at Stripe."""
+    require_role(work.cause.actor, "admin", "manager", "sales")
+    if work.cause.merchant_id is None:
+        raise NotFound
+    account, since = await accounts.account_since(work.db, work.cause.merchant_id)
+    return StripeAccount(account=account, mode="live" if live else "test", since=since)
+
+
+def answers(secret_key: str) -> Questions:
+    """Which function answers which question. Stripe's key says by its name whether it moves real money."""
+    return {ReadStripeAccount: partial(stripe_account, live="_live_" in secret_key)}
 
 
 COMMANDS: Commands = {ChangeDefaults: change_defaults}

@@ -1,5 +1,7 @@
 """Which account at Stripe a merchant's money goes to: its connected one, or the platform's own."""
 
+from datetime import datetime
+
 from chassis.database import Database, Tx
 from contracts.billing import BillingDefaults
 from contracts.message import MerchantId
@@ -13,6 +15,14 @@ async def account_of(db: Reader, merchant_id: MerchantId) -> str | None:
     """
     row = await db.fetchrow("SELECT stripe_account FROM billing_defaults WHERE merchant_id = $1", merchant_id)
     return None if row is None else row["stripe_account"]
+
+
+async def account_since(db: Reader, merchant_id: MerchantId) -> tuple[str | None, datetime | None]:
+    """The same, and since when; None: from the beginning."""
+    row = await db.fetchrow(
+        "SELECT stripe_account, account_changed_at FROM billing_defaults WHERE merchant_id = $1", merchant_id
+    )
+    return (None, None) if row is None else (row["stripe_account"], row["account_changed_at"])
 
 
 async def connect(tx: Tx, merchant_id: MerchantId, account: str | None) -> bool:

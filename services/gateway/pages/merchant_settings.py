@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -9,8 +10,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from contracts import identity
+from contracts.billing import ReadStripeAccount, StripeAccount
 from contracts.identity import Merchant
-from contracts.message import FieldError, InvalidInput, NotFound
+from contracts.message import FieldError, InvalidInput, NotFound, Problem
 from services.gateway import commands
 from services.gateway.security import Session
 from services.gateway.security.doors import MemberSession
@@ -27,6 +29,8 @@ router = APIRouter()
 navigation = NavEntry("console", 30, "/console/settings", _("Settings"), "settings")
 
 MOST_BYTES = 1_000_000
+_PATIENCE = 1.0
+"""So many seconds the page waits for billing, which alone knows the account at Stripe."""
 
 
 def _merchant(session: Session) -> Merchant:
@@ -35,7 +39,7 @@ def _merchant(session: Session) -> Merchant:
     return session.merchant
 
 
-def _show(page: Page, session: Session, form: Form | None = None, logo_form: Form | None = None) -> Response:
+async def _show(page: Page, session: Session, form: Form | None = None, logo_form: Form | None = None) -> Response:
     merchant = _merchant(session)
     known = {
         "name": merchant.name,
@@ -54,6 +58,7 @@ def _show(page: Page, session: Session, form: Form | None = None, logo_form: For
         "settings.html",
         status=max(shown.status, other.status),
         form=shown,
+        stripe=await _stripe_account(page.request),
         logo_form=other,
         may_change=session.account is not None and session.account.role == "admin",
         countries=countries(page.reader),
@@ -63,10 +68,19 @@ def _show(page: Page, session: Session, form: Form | None = None, logo_form: For
     )
 
 
+async def _stripe_account(request: Request) -> StripeAccount | None:
+    """Where the merchant's money goes; None when billing does not say so at once: the settings do not wait for it."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await commands.ask(request, ReadStripeAccount())
+    except (Problem, TimeoutError):
+        return None
+
+
 @router.get("/console/settings")
 async def show(request: Request, session: MemberSession) -> Response:
     """The settings as they are."""
-    return _show(await Page.of(request, session), session)
+    return await _show(await Page.of(request, session), session)
 
 
 def _typed(form: Form) -> dict[str, Any]:
@@ -84,7 +98,7 @@ async def save(request: Request, session: MemberSession) -> Response:
     with form.refusals(page.reader):
         await commands.send(request, identity.UpdateMerchant.model_validate(_typed(form)), id=form.command_id)
         return done("/console/settings", "saved")
-    return _show(page, session, form)
+    return await _show(page, session, form)
 
 
 @router.post("/console/settings/logo")
@@ -100,7 +114,7 @@ async def set_logo(request: Request, session: MemberSession) -> Response:
         image = base64.b64encode(content).decode()
         await commands.send(request, identity.SetLogo(image_base64=image), id=form.command_id)
         return done("/console/settings", "saved")
-    return _show(page, session, logo_form=form)
+    return await _show(page, session, logo_form=form)
 
 
 @router.post("/console/settings/logo/remove")
@@ -111,4 +125,4 @@ async def remove_logo(request: Request, session: MemberSession) -> Response:
     with form.refusals(page.reader):
         await commands.send(request, identity.SetLogo(image_base64=None), id=form.command_id)
         return done("/console/settings", "saved")
-    return _show(page, session, logo_form=form)
+    return await _show(page, session, logo_form=form)

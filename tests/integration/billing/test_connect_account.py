@@ -7,8 +7,9 @@ import json
 import pytest
 
 from chassis.ids import new_id
-from contracts.billing import ChangeDefaults
+from contracts.billing import ChangeDefaults, ReadStripeAccount
 from contracts.identity import MerchantCreated
+from contracts.message import NotAllowed
 from local.children import free_port
 from services.billing import cli
 from services.billing.store import accounts
@@ -44,6 +45,19 @@ async def test_money_goes_to_the_account_and_back_to_the_platforms(
     assert await accounts.account_of(sandbox_shop.h.db, sandbox_shop.merchant_id) == ACCOUNT
     assert await connect(sandbox_shop, sandbox.url, "--platform") == 0
     assert await accounts.account_of(sandbox_shop.h.db, sandbox_shop.merchant_id) is None
+
+
+async def test_a_member_is_told_where_money_goes_and_since_when(sandbox_shop: Shop, sandbox: Sandbox) -> None:
+    shop = sandbox_shop
+    await known(shop)
+    asked = ReadStripeAccount()
+    before = await shop.h.ask(asked, actor=shop.member("sales"), merchant_id=shop.merchant_id)
+    assert (before.account, before.mode, before.since) == (None, "test", None)
+    assert await connect(shop, sandbox.url, "--account", ACCOUNT) == 0
+    now = await shop.h.ask(asked, actor=shop.member(), merchant_id=shop.merchant_id)
+    assert (now.account, now.mode, now.since) == (ACCOUNT, "test", shop.clock.now())
+    with pytest.raises(NotAllowed):
+        await shop.h.ask(asked, actor=shop.contact(), merchant_id=shop.merchant_id)
 
 
 async def test_what_is_wrong_is_one_line_and_changes_nothing(

@@ -25,15 +25,17 @@ from contracts.billing import (
     InvoiceOpened,
     OpenInvoice,
     PayLink,
+    ReadStripeAccount,
     RenewPaymentLink,
     RenewSubscriptionLink,
     ReplaceInvoice,
     RequestFreshLink,
     StartInvoicePayment,
+    StripeAccount,
     SubscriptionCreated,
 )
 from contracts.identity import Customer, Member, Merchant
-from contracts.message import FieldError, InvalidInput, InvoiceId, PaymentId
+from contracts.message import FieldError, InvalidInput, InvoiceId, NotAccepted, PaymentId
 from tests.integration.gateway.world import START, World, invoice, subscription, with_link
 
 CHECKOUT = CheckoutStarted(
@@ -341,3 +343,19 @@ async def test_the_api_names_partial_and_expires_at_as_the_product_does(
     assert order.allow_partial is True
     assert order.due_on is None
     assert str(order.link_expires_at) == "2026-06-01 00:00:00+00:00"
+
+
+async def test_the_settings_say_which_account_at_stripe_gets_the_money(world: World, member: Member) -> None:
+    account = StripeAccount(account="acct_nordlicht", mode="test", since=START)
+    world.owners.answers[ReadStripeAccount] = lambda _: account
+    async with await signed_in(world, member) as browser:
+        page = (await browser.get("/console/settings")).text
+        for words in ("acct_nordlicht", "Test mode: no real money moves.", "Mar 2, 2026"):
+            assert words in page
+        world.owners.answers[ReadStripeAccount] = lambda _: StripeAccount(account=None, mode="live")
+        page = (await browser.get("/console/settings")).text
+        assert ("own account" in page, "Test mode" in page) == (True, False)
+        # Billing is away: the settings are there all the same.
+        world.owners.answers[ReadStripeAccount] = lambda _: NotAccepted()
+        away = await browser.get("/console/settings")
+        assert (away.status_code, "It cannot be shown right now." in away.text) == (200, True)
