@@ -1,6 +1,7 @@
 """The client: our calls, their budget, and what their errors mean."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from stripe.params import (
 )
 from stripe.params.checkout import SessionCreateParams, SessionListParams
 
+from chassis import health
 from contracts.message import PaymentId, RefundId
 from services.billing.stripe_gateway.objects import (
     Checkout,
@@ -32,11 +34,14 @@ from services.billing.stripe_gateway.objects import (
 )
 from services.billing.stripe_gateway.returns import DisputeSeen, RefundSeen, dispute_of, refund_of
 
+log = logging.getLogger("portal.billing.stripe")
+
 BUDGET_SECONDS = 8.0
 """All that one of our calls may take, retries included: below the 10 s deadline of a command."""
 _TOLERANCE_SECONDS = 300
 _KEY_LASTS = timedelta(hours=23)
 """Stripe forgets an idempotency key after 24 hours; from then on the same request would be a second one."""
+_TROUBLE = "key"
 _STILL_UNDER_WAY = timedelta(minutes=1)
 """For so long a request without an answer may still have its effect."""
 
@@ -355,14 +360,21 @@ async def within_budget() -> AsyncIterator[None]:
         async with asyncio.timeout(BUDGET_SECONDS):
             yield
     except TimeoutError as late:
+        log.warning("Stripe did not answer.", extra={"seconds": BUDGET_SECONDS})
         raise StripeUnknownError(f"No answer within {BUDGET_SECONDS:.0f} s.") from late
     except stripe.APIConnectionError as lost:
+        log.warning("Stripe did not answer.", extra={"reason": str(lost)})
         if isinstance(lost.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
             raise StripeUnavailableError(str(lost)) from lost
         raise StripeUnknownError(str(lost)) from lost
     except stripe.PermissionError as closed:
         raise StripeClosedError(str(closed)) from closed
-    except (stripe.RateLimitError, stripe.AuthenticationError) as away:
+    except stripe.AuthenticationError as wrong:
+        log.error("Stripe does not take our key.", extra={"reason": str(wrong)})  # noqa: TRY400 - its way here says nothing
+        health.trouble[_TROUBLE] = "Stripe does not take our key: no payment, refund or renewal goes through."
+        raise StripeUnavailableError(str(wrong)) from wrong
+    except stripe.RateLimitError as away:
+        log.warning("Stripe asks for fewer requests.", extra={"request": away.request_id})
         raise StripeUnavailableError(str(away)) from away
     except stripe.IdempotencyError as reused:
         # The key was used with another body: something was done under it, ask what.
@@ -370,6 +382,12 @@ async def within_budget() -> AsyncIterator[None]:
     except stripe.CardError as declined:
         raise _declined(declined) from declined
     except stripe.InvalidRequestError as refused:
+        # Without its message, which repeats what was sent; Stripe's log has it under the request's id.
+        extra = {"code": refused.code, "param": refused.param, "request": refused.request_id}
+        log.info("Stripe refused a request.", extra=extra)
         raise StripeRefusedError(refused.code or "invalid_request", str(refused)) from refused
     except stripe.StripeError as other:
+        log.warning("Stripe failed.", extra={"reason": str(other), "request": other.request_id})
         raise StripeUnknownError(str(other)) from other
+    else:
+        health.trouble.pop(_TROUBLE, None)

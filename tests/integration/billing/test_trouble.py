@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chassis import health
 from chassis.ids import new_id
 from contracts.billing import (
     AddPaymentMethod,
@@ -25,7 +26,8 @@ from services.billing.stripe_gateway import (
     StripeUnavailableError,
     StripeUnknownError,
 )
-from tests.integration.billing.shop import SandboxTill, Shop, fake
+from tests.integration.billing.conftest import Sandbox
+from tests.integration.billing.shop import KEY, SandboxTill, Shop, fake
 
 UNKNOWN = StripeUnknownError("no answer")
 
@@ -237,6 +239,21 @@ async def test_a_refused_connection_is_away_and_not_unknown() -> None:
     async with StripeGateway("sk_test_x", "http://127.0.0.1:9") as gateway:
         with pytest.raises(StripeUnavailableError):
             await gateway.checkout("cs_1", None)
+
+
+async def test_a_key_that_stripe_does_not_take_is_told_to_the_operator_until_one_is_taken(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with StripeGateway("sk_test_expired", sandbox.url) as gateway:
+        with pytest.raises(StripeUnavailableError):
+            await gateway.now()
+    assert [(each.levelname, each.message) for each in caplog.records if each.name == "portal.billing.stripe"] == [
+        ("ERROR", "Stripe does not take our key.")
+    ]
+    assert health.trouble == {"key": "Stripe does not take our key: no payment, refund or renewal goes through."}
+    async with StripeGateway(KEY, sandbox.url) as gateway:
+        await gateway.now()
+    assert health.trouble == {}
 
 
 async def test_an_empty_id_is_never_sent() -> None:
