@@ -318,6 +318,9 @@ def verify(raw: bytes, signature: str | None, secrets: str) -> None:
         except (stripe.SignatureVerificationError, ValueError, TypeError) as failed:
             # TypeError: a signature with other than ASCII letters cannot be compared in constant time.
             wrong = failed
+            if str(failed).startswith("Timestamp outside"):
+                # Looked at last: the secret is right, and the operator should look at the clock.
+                raise NotFromStripeError("It is signed, and more than five minutes old by our clock.") from failed
         else:
             return
     raise NotFromStripeError("The signature is not valid.") from wrong
