@@ -59,11 +59,7 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
             | methods.commands(stripe)
             | setups.commands(stripe, settings)
         ),
-        questions=questions.answers(secret)
-        | subscriptions.ANSWERS
-        | offers.answers(secret)
-        | statements.ANSWERS
-        | defaults.answers(settings.stripe_secret_key),
+        questions=questions.answers(secret) | subscriptions.ANSWERS | statements.ANSWERS | defaults.answers(settings),
         follows={Merchant: COPY, Logo: COPY, Customer: customers.follow_customer},
         nouns={Invoice: every_invoice, Payment: every_payment, Subscription: every_subscription}
         | {BillingDefaults: every_defaults, PaymentMethod: every_payment_method}

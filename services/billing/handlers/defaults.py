@@ -13,6 +13,7 @@ from contracts.billing import (
 )
 from contracts.message import FieldError, InvalidInput, NotFound
 from services.billing.handlers.access import require_role
+from services.billing.settings import Settings
 from services.billing.store import accounts, defaults
 
 
@@ -39,9 +40,9 @@ async def stripe_account(work: Work, _: ReadStripeAccount, *, live: bool) -> Str
     return StripeAccount(account=account, mode="live" if live else "test", since=since)
 
 
-def answers(secret_key: str) -> Questions:
+def answers(settings: Settings) -> Questions:
     """Which function answers which question. Stripe's key says by its name whether it moves real money."""
-    return {ReadStripeAccount: partial(stripe_account, live="_live_" in secret_key)}
+    return {ReadStripeAccount: partial(stripe_account, live="_live_" in settings.stripe_secret_key)}
 
 
 COMMANDS: Commands = {ChangeDefaults: change_defaults}

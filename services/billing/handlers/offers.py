@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from chassis.database import Tx
-from chassis.requests import Commands, Questions, Work
+from chassis.requests import Commands, Work
 from contracts.billing import (
     FreshOffer,
     PayLink,
@@ -140,8 +140,3 @@ def commands(secret_key: str) -> Commands:
         RevokeSubscriptionLink: revoke_subscription_link,
         RequestFreshOffer: partial(request_fresh_offer, secret_key=secret_key),
     }
-
-
-def answers(secret_key: str) -> Questions:
-    """Which function answers which question. Links are derived from `secret_key`."""
-    return {SubscriptionLinkUrl: partial(subscription_link, secret_key=secret_key)}

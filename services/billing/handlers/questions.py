@@ -12,6 +12,7 @@ from contracts.billing import (
     PayLinkUrl,
     Receipt,
     ReceiptPdf,
+    SubscriptionLinkUrl,
 )
 from contracts.identity import Logo, Merchant
 from contracts.message import Document, InvoiceId, MailFacts, NotAllowed, NotFound, PaymentMethodId
@@ -19,6 +20,7 @@ from services.billing import documents
 from services.billing.documents.credit_note import credit_note_pdf
 from services.billing.domain.methods import EXPIRING
 from services.billing.handlers.access import require_living_link, shown
+from services.billing.handlers.offers import subscription_link
 from services.billing.handlers.subscription_mails import subscription_facts
 from services.billing.store import copies, invoices, methods, refunds
 from services.billing.store.links import pay_link_token, why_dead
@@ -140,6 +142,7 @@ def answers(secret_key: str) -> Questions:
     """Which function answers which question. Pay links are derived from `secret_key`."""
     return {
         PayLinkUrl: partial(pay_link_url, secret_key=secret_key),
+        SubscriptionLinkUrl: partial(subscription_link, secret_key=secret_key),
         InvoicePdf: invoice_pdf,
         ReceiptPdf: receipt_pdf,
         CreditNotePdf: credit_note,
