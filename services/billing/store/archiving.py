@@ -1,4 +1,4 @@
-"""Ending what would be charged to a customer who was archived or erased (docs/decisions/0006).
+"""Ending what would be charged to a customer who was archived or erased (docs/decisions/0008).
 
 The collector calls; what needs Stripe, expiring a checkout or taking a card away, is asked for here and done outside.
 """
