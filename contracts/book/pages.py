@@ -79,7 +79,7 @@ def _envelopes() -> Iterator[str]:
 
 def _refusals(module: str) -> Iterator[str]:
     """The refusals that a module of the contracts declares."""
-    own = [refusal for refusal in Problem.known.values() if refusal.__module__ == f"contracts.{module}"]
+    own = [refusal for refusal in Problem.known.values() if refusal.__module__.split(".")[1] == module]
     if own:
         rows = [f"| `{each.__name__}` | {each.status} | `{each.code()}` | {each.title} {_line(each)} |" for each in own]
         yield "### Refusals" if module != "message" else "### Refusals that any request may meet"

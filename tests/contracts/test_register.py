@@ -61,10 +61,10 @@ def test_no_two_refusals_have_one_name() -> None:
 
 
 @every_event
-def test_an_events_noun_is_its_types_prefix_and_its_owner_the_file_it_stands_in(event: type[Event[Any]]) -> None:
+def test_an_events_noun_is_its_types_prefix_and_its_owner_the_room_it_stands_in(event: type[Event[Any]]) -> None:
     owner, noun, _fact, _version = event.wire_type.split(".")
     assert event.of().noun == f"{owner}.{noun}"
-    assert event.__module__ == f"contracts.{owner}"
+    assert event.__module__.split(".")[1] == owner
     assert event.of().exchange in {PUBLIC, INTERNAL}
 
 
@@ -75,8 +75,8 @@ def test_every_promised_event_is_sent_by_its_owner(event: type[Event[Any]]) -> N
 
 
 @every_request
-def test_a_request_stands_in_its_owners_file_and_is_not_asked_by_its_owner(request_type: type[Request[Any]]) -> None:
-    assert request_type.__module__ == f"contracts.{request_type.owner()}"
+def test_a_request_stands_in_its_owners_room_and_is_not_asked_by_its_owner(request_type: type[Request[Any]]) -> None:
+    assert request_type.__module__.split(".")[1] == request_type.owner()
     assert request_type.askers
     assert request_type.owner() not in request_type.askers
 
@@ -107,7 +107,7 @@ def test_no_stored_reply_holds_a_secret(request_type: type[Request[Any]]) -> Non
 
 @pytest.mark.parametrize("owner", OWNERS, ids=lambda owner: owner.__name__)
 def test_every_message_says_what_it_is(owner: Any) -> None:
-    declared = [each for each in vars(owner).values() if getattr(each, "__module__", "") == owner.__name__]
+    declared = [each for each in vars(owner).values() if getattr(each, "__module__", "").startswith(owner.__name__)]
     silent = [each.__name__ for each in declared if isinstance(each, type) and "__doc__" not in vars(each)]
     assert silent == []
 
