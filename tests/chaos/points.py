@@ -204,12 +204,11 @@ def expected(among: set[str]) -> set[str]:
 def reached_aside() -> list[str]:
     """Effects that no handler has for itself: Stripe's calls, SMTP, what is published, asked, forwarded, written.
 
-    Before a publish or a question nothing has happened yet, and one row that is published again is like another: there,
-    one of each service dies.
+    A relay publishes all events alike, and before a question nothing has happened yet: there, one of each service dies.
     """
-    each = ["*:after-publish:*", "*:after-ask:*", "*-stripe:*", "*-smtp:*", "*-forward:*", "*-write:*"]
+    each = ["*:after-ask:*", "*-stripe:*", "*-smtp:*", "*-forward:*", "*-write:*"]
     each += [f"*-commit:{others} *" for others in ("schedule", "worker")] + ["*-commit:http"]
-    once = ("before-publish", "before-ask", "before-republish", "after-republish")
+    once = ("before-publish", "after-publish", "before-ask", "before-republish", "after-republish")
     return each + [f"{FIRST}{name}:{moment}:*" for name in SERVICES for moment in once]
 
 

@@ -19,7 +19,7 @@ import pytest
 from tests.chaos import costs, faults, invariants, points
 from tests.chaos.faults import Chaos, Fault
 from tests.chaos.load import Load
-from tests.chaos.plant import Ground, Plant, ground, stretched
+from tests.chaos.plant import Ground, Plant, stretched
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -95,12 +95,6 @@ EVERYTHING: tuple[Fault, ...] = (
     faults.old_messages_queued,
     faults.rolling_restart,
 )
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Ground]:
-    with ground() as made:
-        yield made
 
 
 def play(chaos: Chaos, wrongs: Sequence[Fault], say: Callable[[str], None]) -> list[invariants.Check]:

@@ -16,7 +16,7 @@ from tests.chaos import costs, faults, invariants
 from tests.chaos.faults import Chaos
 from tests.chaos.invariants import Check
 from tests.chaos.load import Load
-from tests.chaos.plant import Ground, Plant, ground
+from tests.chaos.plant import Ground, Plant
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -79,9 +79,9 @@ def red(servers: Ground, safeguard: str) -> list[Check]:
 
 
 @pytest.fixture(scope="module")
-def verdicts() -> Iterator[dict[str, Future[list[Check]]]]:
+def verdicts(servers: Ground) -> Iterator[dict[str, Future[list[Check]]]]:
     """All of them at once, for each waits more than it works."""
-    with ground() as servers, ThreadPoolExecutor(len(AIMED)) as pool:
+    with ThreadPoolExecutor(len(AIMED)) as pool:
         yield {safeguard: pool.submit(red, servers, safeguard) for safeguard in AIMED}
 
 
