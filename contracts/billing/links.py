@@ -26,7 +26,10 @@ from .shapes import NewLine
 
 
 class PayLinkNotUsable(Problem):
-    """A payment link is dead: member `why` is *revoked*, *expired*, *replaced* or *unknown*."""
+    """A payment link is dead: member `why` is *revoked*, *expired*, *replaced*, *unknown* or *outdated*.
+
+    *outdated*: it was made under another secret key, so that nobody can say its URL again; make a new one.
+    """
 
     status = 410
     title = "This payment link can no longer be used."
@@ -140,6 +143,9 @@ class StartInvoicePayment(Command[CheckoutStarted]):
 
 @question("billing.pay_link.v1")
 class PayLinkUrl(Question[MailFacts]):
-    """The secret path of an open invoice's public page, for a member who copies it. Refusals: NotFound, PayLinkNotUsable."""
+    """The secret path of an invoice's public page, for a member who copies it; a paid one's shows the receipt.
+
+    Refusals: NotFound, PayLinkNotUsable.
+    """
 
     invoice_id: InvoiceId

@@ -126,7 +126,7 @@ class RequestFreshOffer(Command[FreshOffer]):
 class SubscriptionLinkUrl(Question[MailFacts]):
     """The secret path of the page on which a subscription is accepted, for a member who copies it.
 
-    Refusals: NotFound, PayLinkNotUsable.
+    Refusals: NotFound, PayLinkNotUsable, SubscriptionNotChangeable (it is accepted, or its first invoice has the link).
     """
 
     subscription_id: SubscriptionId

@@ -14,7 +14,7 @@ from services.billing.domain import subscriptions as domain
 from services.billing.domain.periods import local_day
 from services.billing.handlers.access import require_living_link
 from services.billing.handlers.setups import Purpose, hosted_setup
-from services.billing.handlers.subscribing import subscription_token
+from services.billing.handlers.subscribing import current_token
 from services.billing.handlers.subscriptions import require_changer, require_sight, zone_of
 from services.billing.settings import Settings
 from services.billing.store import agreements, subscriptions
@@ -36,7 +36,7 @@ async def accept_subscription(
     if refused := domain.why_not(agreements.terms_of(kept.state), kept.standing, "accept", today, "customer"):
         raise SubscriptionNotChangeable(refused.sentence, why=refused.code)
     order = SubscriptionId(kept.state.id)
-    token = subscription_token(settings.secret_key, order, kept.link_generation)
+    token = current_token(kept, settings.secret_key)
     link = kept.state.link
     purpose = Purpose(
         CustomerId(kept.state.customer_id), command.return_path, order, token, link.renewed_at if link else None

@@ -72,11 +72,12 @@ _DEAD: dict[Dead, str] = {
     "unknown": "It has a link once it is open.",
     "replaced": "This payment link was replaced by another one.",
     "revoked": "This payment link was withdrawn.",
+    "outdated": "The secret key was changed after this link was made. Make a new link.",
     "expired": "This payment link has expired.",
 }
 
 
-def require_living_link(link: PayLink | None, now: datetime) -> None:
-    """Raises PayLinkNotUsable, saying why, unless this public URL shows what it is for."""
-    if why := why_dead(link, now):
+def require_living_link(link: PayLink | None, now: datetime, token: str | None = None) -> None:
+    """Raises PayLinkNotUsable, saying why, unless this public URL (of `token`, when it is handed out) shows what it is for."""
+    if why := why_dead(link, now, token):
         raise PayLinkNotUsable(_DEAD[why], why=why)

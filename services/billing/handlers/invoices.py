@@ -41,7 +41,7 @@ from services.billing.domain.lines import Line, Totals, totals
 from services.billing.domain.periods import local_day
 from services.billing.handlers.access import lock_of_member, require_role
 from services.billing.store import books, copies, defaults, invoices
-from services.billing.store.links import pay_link_token
+from services.billing.store.links import current_token
 
 SELLERS = ("admin", "manager", "sales")
 """The roles that may bill."""
@@ -157,7 +157,7 @@ async def _opened(
         address=customer.billing_address or Party(name="").address,
         tax_ids=customer.tax_ids,
     )
-    token = pay_link_token(secret_key, InvoiceId(invoice.id), await invoices.link_generation(tx, InvoiceId(invoice.id)))
+    token = await current_token(tx, secret_key, InvoiceId(invoice.id))
     link = PayLink(token_sha256=digest(token), expires_at=link_ends)
     opened = await books.invoice_opened(tx, invoice, seller, buyer, link)
     return await books.tell_invoice(tx, LinkEmailRequested, opened) if send_email else opened

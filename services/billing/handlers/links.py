@@ -39,7 +39,7 @@ async def send_payment_link(tx: Tx, command: SendPaymentLink, *, secret_key: str
     invoice = await lock_of_member(tx, command.invoice_id)
     require_open(invoice)
     require_address(await billable_customer(tx, invoice.customer_id), draft=False)
-    if links.why_dead(invoice.link, tx.now):
+    if links.why_dead(invoice.link, tx.now, await links.current_token(tx, secret_key, command.invoice_id)):
         invoice = await links.renew(tx, invoice, secret_key, await links.usual_end(tx, tx.merchant))
     return await books.tell_invoice(tx, LinkEmailRequested, invoice)
 
@@ -87,7 +87,7 @@ async def request_fresh_link(tx: Tx, command: RequestFreshLink, *, secret_key: s
         return answer
     if customer.email is None or not mails_fresh(invoice.link, command.token_sha256, tx.now):
         return answer
-    if links.why_dead(invoice.link, tx.now):
+    if links.why_dead(invoice.link, tx.now, await links.current_token(tx, secret_key, command.invoice_id)):
         invoice = await links.renew(tx, invoice, secret_key, await links.usual_end(tx, tx.merchant))
     assert invoice.link is not None, "It had one, and has one after it was renewed."
     asked = invoice.link.model_copy(update={"asked_at": tx.now})

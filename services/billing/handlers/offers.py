@@ -27,7 +27,7 @@ from contracts.message import CustomerId, MailFacts, NotAllowed, NotFound, Subsc
 from services.billing.handlers.access import require_living_link, require_role
 from services.billing.handlers.invoices import SELLERS, billable_customer, require_address, require_link_end
 from services.billing.handlers.links import holds, mails_fresh
-from services.billing.handlers.subscribing import subscription_token
+from services.billing.handlers.subscribing import current_token, subscription_token
 from services.billing.handlers.subscriptions import require_sight
 from services.billing.store import agreements, archiving, copies, subscriptions
 from services.billing.store.links import successor, usual_end, why_dead
@@ -38,7 +38,7 @@ async def send_subscription_link(tx: Tx, command: SendSubscriptionLink, *, secre
     """Mail the link (again); a dead one is made anew first, since nobody wants to mail a dead end."""
     kept, link = await _offer(tx, command.subscription_id)
     require_address(await billable_customer(tx, kept.state.customer_id), draft=False)
-    if why_dead(link, tx.now):
+    if why_dead(link, tx.now, current_token(kept, secret_key)):
         kept = await _renewed(tx, kept, link, secret_key, await usual_end(tx, tx.merchant))
     return (await agreements.tell(tx, kept, SubscriptionLinkEmailRequested, "UTC")).state
 
@@ -80,7 +80,7 @@ async def request_fresh_offer(tx: Tx, command: RequestFreshOffer, *, secret_key:
         # Whoever holds the link is not told how the merchant stands with its customer.
         return answer
     if mails_fresh(link, command.token_sha256, tx.now):
-        if why_dead(link, tx.now):
+        if why_dead(link, tx.now, current_token(kept, secret_key)):
             kept = await _renewed(tx, kept, link, secret_key, await usual_end(tx, tx.merchant))
         assert kept.state.link is not None, "It had one, and has one after it was renewed."
         asked = kept.state.link.model_copy(update={"asked_at": tx.now})
@@ -98,13 +98,9 @@ async def subscription_link(work: Work, question: SubscriptionLinkUrl, *, secret
     kept = require_sight(found, actor)
     if actor.kind not in ("member", "api_key"):
         raise NotAllowed("Only the merchant can copy the link.")
-    require_living_link(kept.state.link, work.db.clock.now())
-    return MailFacts(still_true=kept.standing.status == "pending", path=link_path(kept, secret_key))
-
-
-def link_path(kept: Kept, secret_key: str) -> str:
-    """The secret path of the public page on which it is accepted; `/pay/…`, as an invoice's."""
-    return f"/pay/{subscription_token(secret_key, SubscriptionId(kept.state.id), kept.link_generation)}"
+    token = current_token(kept, secret_key)
+    require_living_link(_own_link(kept), work.db.clock.now(), token)
+    return MailFacts(still_true=True, path=f"/pay/{token}")
 
 
 async def _offer(tx: Tx, subscription_id: SubscriptionId) -> tuple[Kept, PayLink]:
@@ -113,10 +109,14 @@ async def _offer(tx: Tx, subscription_id: SubscriptionId) -> tuple[Kept, PayLink
     kept = await subscriptions.lock_subscription(tx, tx.merchant, subscription_id)
     if kept is None:
         raise NotFound
+    return kept, _own_link(kept)
+
+
+def _own_link(kept: Kept) -> PayLink:
     _require_pending(kept)
     if kept.state.link is None:
         raise SubscriptionNotChangeable("Its first invoice has the payment link.", why="invoice-has-the-link")
-    return kept, kept.state.link
+    return kept.state.link
 
 
 def _require_pending(kept: Kept) -> None:

@@ -32,8 +32,7 @@ from services.billing.handlers.setups import Unknown, make_customer
 from services.billing.settings import Settings
 from services.billing.store import books, copies, invoices, payments, stripe_customers, stripe_events
 from services.billing.store.accounts import account_of
-from services.billing.store.copies import Reader
-from services.billing.store.links import pay_link_token
+from services.billing.store.links import current_token
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import (
@@ -246,17 +245,13 @@ def _return_urls(public_url: str, return_path: str) -> tuple[str, str]:
 
 async def _without_token(tx: Tx, invoice: Invoice, command: StartInvoicePayment, settings: Settings) -> str:
     """The return path as it may be stored: a pay link's token stands in no row of ours."""
-    token = await _token(tx, InvoiceId(invoice.id), settings)
+    token = await current_token(tx, settings.secret_key, InvoiceId(invoice.id))
     return command.return_path.replace(token, _TOKEN)
-
-
-async def _token(db: Reader, invoice_id: InvoiceId, settings: Settings) -> str:
-    return pay_link_token(settings.secret_key, invoice_id, await invoices.link_generation(db, invoice_id))
 
 
 async def _with_token(work: Work, attempt: Attempt, settings: Settings) -> dict[str, Any]:
     """The stored request as it is sent, the same each time: its idempotency key demands it."""
-    token = await _token(work.db, attempt.payment.invoice_id, settings)
+    token = await current_token(work.db, settings.secret_key, attempt.payment.invoice_id)
     urls = {name: str(attempt.request[name]).replace(_TOKEN, token) for name in ("success_url", "cancel_url")}
     return {**attempt.request, **urls}
 

@@ -22,8 +22,8 @@ from services.billing.domain.methods import EXPIRING
 from services.billing.handlers.access import require_living_link, shown
 from services.billing.handlers.offers import subscription_link
 from services.billing.handlers.subscription_mails import subscription_facts
-from services.billing.store import copies, invoices, methods, refunds
-from services.billing.store.links import pay_link_token, why_dead
+from services.billing.store import copies, methods, refunds
+from services.billing.store.links import current_token, why_dead
 
 _PDF = "application/pdf"
 _CHARGE_FAILED = ("payment_failed", "confirm_payment")
@@ -35,8 +35,9 @@ async def pay_link_url(work: Work, question: PayLinkUrl, *, secret_key: str) -> 
     invoice = await shown(work.db, work.cause.merchant_id, actor, question.invoice_id, None)
     if actor.kind not in ("member", "api_key"):
         raise NotAllowed("Only the merchant can copy a payment link.")
-    require_living_link(invoice.link, work.db.clock.now())
-    return MailFacts(still_true=True, path=await _path(work, invoice, secret_key))
+    token = await current_token(work.db, secret_key, InvoiceId(invoice.id))
+    require_living_link(invoice.link, work.db.clock.now(), token)
+    return MailFacts(still_true=True, path=f"/pay/{token}")
 
 
 async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str) -> MailFacts:
@@ -56,9 +57,11 @@ async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str)
     if question.kind in _CHARGE_FAILED:
         # A dead link does not pay the debt: who is told of it has the portal, or a link made anew when the charge failed.
         return MailFacts(still_true=True, path=await _living_path(work, invoice, secret_key), facts=facts)
-    if invoice.link is None or invoice.link.revoked:
-        return MailFacts(still_true=False, why_not="revoked", facts=facts)
-    return MailFacts(still_true=True, path=await _path(work, invoice, secret_key), facts=facts)
+    token = await current_token(work.db, secret_key, InvoiceId(invoice.id))
+    dead = why_dead(invoice.link, work.db.clock.now(), token)
+    if dead and dead != "expired":  # the page of an expired link offers a fresh one
+        return MailFacts(still_true=False, why_not=dead, facts=facts)
+    return MailFacts(still_true=True, path=f"/pay/{token}", facts=facts)
 
 
 async def _card_facts(work: Work, method_id: PaymentMethodId) -> MailFacts:
@@ -74,13 +77,8 @@ async def _card_facts(work: Work, method_id: PaymentMethodId) -> MailFacts:
 
 
 async def _living_path(work: Work, invoice: Invoice, secret_key: str) -> str | None:
-    dead = why_dead(invoice.link, work.db.clock.now())
-    return None if dead else await _path(work, invoice, secret_key)
-
-
-async def _path(work: Work, invoice: Invoice, secret_key: str) -> str:
-    generation = await invoices.link_generation(work.db, InvoiceId(invoice.id))
-    return f"/pay/{pay_link_token(secret_key, InvoiceId(invoice.id), generation)}"
+    token = await current_token(work.db, secret_key, InvoiceId(invoice.id))
+    return None if why_dead(invoice.link, work.db.clock.now(), token) else f"/pay/{token}"
 
 
 async def invoice_pdf(work: Work, question: InvoicePdf) -> Document:

@@ -78,6 +78,11 @@ def subscription_token(secret_key: str, subscription_id: SubscriptionId, generat
     return derive(secret_key, "subscription_link", subscription_id, generation)
 
 
+def current_token(kept: Kept, secret_key: str) -> str:
+    """The secret in the public URL on which it is accepted, of its present generation; `/pay/…`, as an invoice's."""
+    return subscription_token(secret_key, SubscriptionId(kept.state.id), kept.link_generation)
+
+
 def _completed(command: CreateSubscription, usual: BillingDefaults, now: datetime) -> CreateSubscription:
     """The command with the merchant's defaults for what it leaves open."""
     given: dict[str, Any] = {

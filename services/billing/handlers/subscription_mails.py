@@ -3,7 +3,7 @@
 from chassis.requests import Work
 from contracts.billing import BillingMailFacts, Subscription
 from contracts.message import MailFacts, NotFound, SubscriptionId
-from services.billing.handlers.offers import link_path
+from services.billing.handlers.subscribing import current_token
 from services.billing.store import collecting, subscriptions
 from services.billing.store.links import why_dead
 
@@ -23,9 +23,10 @@ async def subscription_facts(work: Work, question: BillingMailFacts, *, secret_k
         facts["has_method"] = by is not None
     if question.kind != "subscription_link":
         return MailFacts(still_true=True, facts=facts)
-    if why_dead(state.link, work.db.clock.now()):
+    token = current_token(kept, secret_key)
+    if why_dead(state.link, work.db.clock.now(), token):
         return MailFacts(still_true=False, why_not="link", facts=facts)
-    return MailFacts(still_true=True, path=link_path(kept, secret_key), facts=facts)
+    return MailFacts(still_true=True, path=f"/pay/{token}", facts=facts)
 
 
 def _true(kind: str, state: Subscription) -> bool:

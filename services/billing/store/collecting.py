@@ -101,7 +101,10 @@ async def charge_failed(
 
 
 async def _with_a_way_to_pay(tx: Tx, invoice: Invoice, secret_key: str) -> Invoice:
-    if links.why_dead(invoice.link, tx.now) is None or invoice.status != "open":
+    if invoice.status != "open":
+        return invoice
+    token = await links.current_token(tx, secret_key, InvoiceId(invoice.id))
+    if links.why_dead(invoice.link, tx.now, token) is None:
         return invoice
     customer = await copies.customer(tx, invoice.merchant_id, invoice.customer_id)
     if customer is None or customer.portal_access == "active":

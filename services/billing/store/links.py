@@ -8,25 +8,37 @@ from chassis.tokens import derive, digest
 from contracts.billing import Invoice, InvoiceLinkChanged, PayLink
 from contracts.message import InvoiceId, MerchantId
 from services.billing.store import books, defaults, invoices
+from services.billing.store.copies import Reader
 
 _EARLIER_KEPT = 20
-Dead = Literal["unknown", "replaced", "revoked", "expired"]
+Dead = Literal["unknown", "replaced", "revoked", "outdated", "expired"]
 
 
-def why_dead(link: PayLink | None, now: datetime) -> Dead | None:
-    """Why this URL shows nothing; None: it does."""
+def why_dead(link: PayLink | None, now: datetime, token: str | None = None) -> Dead | None:
+    """Why this URL shows nothing; None: it does.
+
+    Whoever hands it out gives the `token` as it is derived now. Under another secret key than the link was made with it is
+    another one, which opens nothing: *outdated*. The URL that is in the customer's hands goes on working.
+    """
     if link is None:
         return "unknown"
     if link.replaced_by is not None:
         return "replaced"
     if link.revoked:
         return "revoked"
+    if token is not None and digest(token) != link.token_sha256:
+        return "outdated"
     return "expired" if link.expires_at is not None and link.expires_at <= now else None
 
 
 def pay_link_token(secret_key: str, invoice_id: InvoiceId, generation: int) -> str:
     """The secret in an invoice's public URL."""
     return derive(secret_key, "pay_link", invoice_id, generation)
+
+
+async def current_token(db: Reader, secret_key: str, invoice_id: InvoiceId) -> str:
+    """The secret in an invoice's public URL of its present generation."""
+    return pay_link_token(secret_key, invoice_id, await invoices.link_generation(db, invoice_id))
 
 
 async def usual_end(tx: Tx, merchant_id: MerchantId) -> datetime | None:

@@ -333,11 +333,14 @@ async def give_up(request: Request, invoice_id: UUID, session: AnyAccount, key: 
 @router.post(
     "/invoices/{invoice_id}/link",
     operation_id="copyPaymentLink",
-    summary="The public URL of an open invoice",
+    summary="The public URL of an invoice",
     responses=refusals(*COMMAND, 404, 409, 410),
 )
 async def link(request: Request, invoice_id: UUID, session: AnyAccount, _key: IdempotencyKey) -> PublicUrl:
-    """The URL is a secret and stored nowhere; asking again gives the same one. Members only."""
+    """Whoever has it pays an open invoice, and finds a paid one's receipt. Drafts have none.
+
+    The URL is a secret and stored nowhere; asking again gives the same one. Members only.
+    """
     seen = await _seen(request, session, invoice_id)
     must_be_member(session)
     return await public_url(request, PayLinkUrl(invoice_id=seen))

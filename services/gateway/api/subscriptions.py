@@ -368,7 +368,7 @@ async def revoke(request: Request, subscription_id: UUID, session: AnyAccount, k
     "/subscriptions/{subscription_id}/link",
     operation_id="copySubscriptionLink",
     summary="The public URL on which it is accepted",
-    responses=refusals(*COMMAND, 404, 410),
+    responses=refusals(*COMMAND, 404, 409, 410),
 )
 async def link(request: Request, subscription_id: UUID, session: AnyAccount, _key: IdempotencyKey) -> PublicUrl:
     """The URL is a secret and stored nowhere; asking again gives the same one. Members only."""

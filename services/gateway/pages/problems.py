@@ -53,6 +53,8 @@ _SENTENCES: dict[type[Problem], str] = {
     WrongAccount: _("This is not for the account that you are using now. You can switch accounts in the account menu."),
 }
 
+_OUTDATED = _("The secret key was changed after this link was made. Make a new link.")
+
 _WHY = {
     "not-pending": _("It has been accepted already, or it is over."),
     "over": _("This offer has ended."),
@@ -165,6 +167,8 @@ def explain(problem: Problem, reader: Reader) -> str:
     sentence = reader.gettext(known) if known else reader.gettext(problem.detail)
     if isinstance(problem, billing.SubscriptionNotChangeable | billing.ChangeNotPermitted):
         sentence = explain_refused_change(str(problem.members.get("why", "")), problem.detail, reader)
+    if isinstance(problem, billing.PayLinkNotUsable) and problem.members.get("why") == "outdated":
+        sentence = reader.gettext(_OUTDATED)
     incident = problem.members.get("incident")
     return f"{sentence} ({incident})" if incident else sentence
 

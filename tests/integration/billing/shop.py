@@ -330,6 +330,16 @@ async def premises(database: str, port: int, sandbox_url: str | None) -> AsyncIt
         yield Premises(h, clock, stripe, door, sandbox_url)
 
 
+@asynccontextmanager
+async def under_another_key(shop: Shop) -> AsyncIterator[Shop]:
+    """The same shop after its operator has changed the secret key."""
+    settings = shop.h.runtime.settings
+    assert isinstance(settings, Settings)
+    changed = settings.model_copy(update={"secret_key": "another secret of some letters"})
+    async with harness(lambda: build(changed, shop.stripe), clock=shop.clock) as h:
+        yield dataclasses.replace(shop, h=h)
+
+
 async def opened(place: Premises) -> Shop:
     """A shop with empty books, at this moment."""
     tables = (

@@ -35,7 +35,7 @@ from services.billing.handlers.defaults import change_defaults
 from services.billing.schedules import close_one
 from services.billing.store import payments
 from services.billing.store.defaults import defaults
-from tests.integration.billing.shop import Shop, payment_link
+from tests.integration.billing.shop import Shop, payment_link, under_another_key
 
 PUBLIC = Actor(kind="public")
 
@@ -194,6 +194,30 @@ async def test_a_mailed_link_always_works(fake_shop: Shop) -> None:
     assert facts.still_true
     token = str(facts.path).removeprefix("/pay/")
     assert (await pays_by_link(fake_shop, invoice, token)).checkout_url
+
+
+async def test_a_link_of_an_earlier_secret_key_is_not_handed_out_and_mailing_makes_a_new_one(fake_shop: Shop) -> None:
+    invoice = await fake_shop.link()
+    old = await url_token(fake_shop, invoice)
+    facts = BillingMailFacts(kind="payment_link", id=InvoiceId(invoice.id))
+    receipt = BillingMailFacts(kind="receipt", id=InvoiceId(invoice.id))
+    system, merchant_id = Actor(kind="system", name="notifications"), fake_shop.merchant_id
+    async with under_another_key(fake_shop) as shop:
+        with pytest.raises(PayLinkNotUsable) as refused:
+            await url_token(shop, invoice)
+        assert refused.value.members["why"] == "outdated"
+        assert refused.value.detail == "The secret key was changed after this link was made. Make a new link."
+        said = await shop.h.ask(facts, actor=system, merchant_id=merchant_id)
+        assert (said.still_true, said.why_not, said.path) == (False, "outdated", None)
+        said = await shop.h.ask(receipt, actor=system, merchant_id=merchant_id)
+        assert (said.still_true, said.path) == (True, None)
+        assert (await shop.invoice(invoice)).link == invoice.link  # what the customer holds goes on working
+        assert (await pays_by_link(shop, invoice, old)).checkout_url
+        sent = await shop.order(SendPaymentLink(invoice_id=InvoiceId(invoice.id)))
+        new = await url_token(shop, invoice)
+        assert (sent.link.token_sha256, sent.link.earlier_sha256) == (digest(new), (digest(old),))
+        said = await shop.h.ask(facts, actor=system, merchant_id=merchant_id)
+        assert (said.still_true, said.path) == (True, f"/pay/{new}")
 
 
 async def test_whoever_holds_an_expired_link_has_a_fresh_one_mailed_once_an_hour(fake_shop: Shop) -> None:

@@ -23,7 +23,7 @@ from contracts.billing import (
     SubscriptionNotChangeable,
 )
 from contracts.message import Actor, InvalidInput, NotAllowed, NotFound, SubscriptionId
-from tests.integration.billing.shop import Shop
+from tests.integration.billing.shop import Shop, under_another_key
 from tests.integration.billing.test_subscriptions import accepted, monthly, now
 from tests.integration.billing.wallets import Purse
 
@@ -102,6 +102,23 @@ async def test_a_mail_names_the_link_that_works(fake_shop: Shop) -> None:
     await fake_shop.order(RevokeSubscriptionLink(subscription_id=order_of(made)))
     facts = await fake_shop.h.ask(question, actor=system, merchant_id=fake_shop.merchant_id)
     assert (facts.still_true, facts.why_not, facts.path) == (False, "link", None)
+
+
+async def test_a_link_of_an_earlier_secret_key_is_not_handed_out_and_mailing_makes_a_new_one(fake_shop: Shop) -> None:
+    made = await offered(fake_shop)
+    old = await token_of(fake_shop, made)
+    system = Actor(kind="system", name="notifications")
+    question = BillingMailFacts(kind="subscription_link", id=order_of(made))
+    async with under_another_key(fake_shop) as shop:
+        with pytest.raises(PayLinkNotUsable) as refused:
+            await token_of(shop, made)
+        assert refused.value.members["why"] == "outdated"
+        facts = await shop.h.ask(question, actor=system, merchant_id=shop.merchant_id)
+        assert (facts.still_true, facts.why_not, facts.path) == (False, "link", None)
+        assert await now(shop, made) == made
+        sent = await shop.order(SendSubscriptionLink(subscription_id=order_of(made)))
+        new = await token_of(shop, made)
+        assert (sent.link.token_sha256, sent.link.earlier_sha256) == (digest(new), (digest(old),))
 
 
 @pytest.mark.parametrize("order", [RevokeSubscriptionLink, RenewSubscriptionLink])
@@ -188,5 +205,8 @@ async def test_only_those_who_sell_change_or_copy_a_link_and_only_of_an_offer(fa
     for other, why in ((running, "not-pending"), (waiting, "invoice-has-the-link")):
         with pytest.raises(SubscriptionNotChangeable) as refused:
             await fake_shop.order(RenewSubscriptionLink(subscription_id=order_of(other)))
+        assert refused.value.members["why"] == why
+        with pytest.raises(SubscriptionNotChangeable) as refused:
+            await token_of(fake_shop, other)
         assert refused.value.members["why"] == why
         assert (await now(fake_shop, other)).link is None
