@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -58,11 +57,11 @@ class LedgerStripe(StripeGateway):
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
-        self._made: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, bytes] = {}  # as JSON: the process's memory is what is measured
 
     async def __aenter__(self) -> Self:
         lines = self._ledger.read_text().splitlines() if self._ledger.exists() else []
-        self._made = {line["key"]: line["intent"] for line in map(json.loads, lines)}
+        self._made = {line["key"]: to_json(line["intent"]) for line in map(json.loads, lines)}
         self._file = self._ledger.open("ab", buffering=0)
         return self
 
@@ -72,18 +71,19 @@ class LedgerStripe(StripeGateway):
     async def charge(self, request: Mapping[str, Any], key: str, account: str | None) -> Intent:  # noqa: ARG002 - as Stripe's
         await asyncio.sleep(0)
         if key not in self._made:
-            self._made[key] = _intent(key, request)
-            self._file.write(json.dumps({"key": key, "intent": self._made[key]}).encode() + b"\n")
-        return intent_of(self._made[key])
+            self._made[key] = to_json(_intent(key, request))
+            self._file.write(b'{"key": %b, "intent": %b}\n' % (to_json(key), self._made[key]))
+        return intent_of(json.loads(self._made[key]))
 
     async def now(self) -> datetime:
         return datetime.now(UTC)
 
     async def intents_since(self, created: int, account: str | None) -> AsyncIterator[Intent]:  # noqa: ARG002 - as Stripe's
-        for raw in sorted(self._made.values(), key=itemgetter("created"), reverse=True):
+        for kept in reversed(self._made.values()):
             await asyncio.sleep(0)
-            if raw["created"] >= created:
-                yield intent_of(raw)
+            intent = intent_of(json.loads(kept))
+            if intent.created >= created:
+                yield intent
 
     async def refunds_since(self, created: int, account: str | None) -> AsyncIterator[RefundSeen]:  # noqa: ARG002 - as Stripe's
         nothing: tuple[RefundSeen, ...] = ()

@@ -149,6 +149,10 @@ _FROZEN = timedelta(seconds=5)
 """A transaction that does nothing for so long is given up, and its locks with it: its process stands still, and who waits
 for them is to be answered within a command's ten seconds. Ours never wait for the network.
 """
+_IN_LINE = timedelta(seconds=3)
+"""Whoever waits longer for a lock gives up and tries again. Shorter than `_FROZEN`: the transactions of a process that
+stands still also stand in line, and each would get the lock only to keep it for as long.
+"""
 
 
 class Database:
@@ -177,6 +181,7 @@ class Database:
                 "application_name": f"portal-{self.service}",
                 "timezone": "UTC",
                 "idle_in_transaction_session_timeout": str(_FROZEN // timedelta(milliseconds=1)),
+                "lock_timeout": str(_IN_LINE // timedelta(milliseconds=1)),
             },
         )
         return self
@@ -301,6 +306,7 @@ def transient(error: BaseException) -> bool:
         | asyncpg.ReadOnlySQLTransactionError  # it has become a stand-by
         | asyncpg.CannotConnectNowError
         | asyncpg.IdleInTransactionSessionTimeoutError  # we stood still, and are back
+        | asyncpg.LockNotAvailableError  # whoever has it stands still
         | asyncpg.AdminShutdownError
         | asyncpg.CrashShutdownError
         | ConnectionError,

@@ -1,6 +1,8 @@
 """The pool: who gets a connection when there are too few, whose fault it is when there is none, locks of who stands still."""
 
 import asyncio
+import time
+from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -95,3 +97,34 @@ async def test_whoever_stands_still_in_a_transaction_loses_its_locks(
             await frozen
         assert transient(thawed.value)
         assert await db.fetchval("SELECT guest FROM room") == "awake"
+
+
+async def test_the_whole_line_of_whoever_stands_still_gives_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five transactions of a frozen process: one has the row, four are in line before ours and would keep it in turn."""
+    monkeypatch.setattr(chassis_database, "_FROZEN", timedelta(milliseconds=1000))
+    monkeypatch.setattr(chassis_database, "_IN_LINE", timedelta(milliseconds=600))
+    async with Database(database, "todos", Clock(), size=6) as db:
+        await db.execute("CREATE TABLE room (id int PRIMARY KEY, guest text)")
+        await db.execute("INSERT INTO room VALUES (1, 'nobody')")
+
+        async def take(guest: str, hold: float) -> None:
+            async with db.transaction(cause()) as tx:
+                await tx.execute("UPDATE room SET guest = $1 WHERE id = 1", guest)
+                await asyncio.sleep(hold)
+
+        frozen = []
+        for _ in range(5):
+            frozen.append(asyncio.create_task(take("frozen", 30)))
+            await asyncio.sleep(0.02)
+        began, tries = time.monotonic(), 0
+        while await db.fetchval("SELECT guest FROM room") != "awake":
+            tries += 1
+            with suppress(asyncpg.LockNotAvailableError):
+                await take("awake", 0)
+        took = time.monotonic() - began
+        assert tries > 1
+        assert took < 4  # and not the five seconds of five turns
+        assert transient(asyncpg.LockNotAvailableError())
+        for each in frozen:
+            each.cancel()
+        await asyncio.gather(*frozen, return_exceptions=True)
