@@ -146,7 +146,7 @@ class Collection(Shape):
     first_failed_at: AwareDatetime | None = None
     """When the first one did; the days of the retries are counted from it."""
     next_try_at: AwareDatetime | None = None
-    """When the next charge is due; null: none is planned."""
+    """When the next charge, or the next reminder, is due; null: none is planned."""
     last_failure: Decline | None = None
     """Why the last one failed."""
     confirm: bool = False
@@ -155,6 +155,8 @@ class Collection(Shape):
     """The last retry has failed."""
     attempted: bool = True
     """False: the last charge was not even tried, since there was nothing to charge, or it would have been in vain."""
+    declined_for_good: bool = False
+    """The bank says that this payment method will never work. It is not charged again: `next_try_at` brings a reminder."""
 
 
 class Interval(Shape):

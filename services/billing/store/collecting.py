@@ -7,7 +7,7 @@ from uuid import UUID
 from chassis.database import Database, Row, Tx
 from contracts.billing import Collection, Decline, Invoice
 from contracts.message import CustomerId, InvoiceId, MerchantId, PaymentMethodId
-from services.billing.domain.dunning import Policy, next_try
+from services.billing.domain.dunning import Policy, hard, next_try
 from services.billing.domain.periods import local_day
 from services.billing.domain.subscriptions import after_last_retry
 from services.billing.store import agreements, books, copies, defaults, invoices, links, subscriptions
@@ -93,6 +93,7 @@ async def charge_failed(
         confirm=decline.code == AUTHENTICATE,
         exhausted=at is None,
         attempted=attempt is not None,
+        declined_for_good=hard(decline.code),
     )
     failed = await books.charge_failed(tx, invoice, attempt, decline, collection)
     if at is None:

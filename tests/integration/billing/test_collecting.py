@@ -93,6 +93,7 @@ async def test_a_declined_card_is_tried_again_on_its_days_and_a_new_default_sett
     await time.comes(date(2027, 3, 2))
     again = (await time.last()).collection
     assert again is not None
+    assert not again.declined_for_good
     assert (again.failures, again.next_try_at) == (2, datetime(2027, 3, 7, 9, tzinfo=UTC))
     assert await shop.payments_of(invoice) == [(1, "failed"), (2, "failed")]
     await time.purse.adds("4444")
@@ -128,6 +129,9 @@ async def test_a_card_declined_for_good_is_not_asked_again_but_the_customer_is_r
     await time.accepted(monthly(shop))
     await time.card_is("expired_card")
     await time.comes(date(2027, 2, 28))
+    first = (await time.last()).collection
+    assert first is not None
+    assert (first.attempted, first.declined_for_good) == (True, True)
     await shop.news()
     await time.comes(date(2027, 3, 2))
     assert "invoice.charge_failed" in await shop.news()

@@ -75,6 +75,15 @@ async def test_who_has_to_confirm_is_told_so_and_no_try_is_promised(world: World
     assert "automatic try" not in theirs + ours
 
 
+async def test_after_a_refusal_for_good_no_try_is_promised(world: World) -> None:
+    customer, contact, member = await people(world)
+    bill = await failed(world, customer, declined_for_good=True, next_try_at=START + timedelta(days=2))
+    for session, side in ((contact, "portal/payments"), (member, "console/invoices")):
+        page = await read(world, session, f"/{side}/{bill.id}")
+        assert "The saved payment method is not tried again by itself." in page
+        assert "automatic try" not in page
+
+
 async def test_after_the_last_try_no_other_is_promised(world: World) -> None:
     customer, contact, _ = await people(world)
     bill = await failed(world, customer, failures=5, exhausted=True)

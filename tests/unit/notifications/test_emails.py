@@ -19,7 +19,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from contracts.billing import ChangeWish, Interval, LineItem, PlannedCharge
+from contracts.billing import ChangeWish, Collection, Interval, LineItem, PlannedCharge
 from contracts.identity import Merchant
 from services.notifications import emails
 from services.notifications.emails import Brand, Picture, Reader, UnusableAddress, Words, contrast, header_text, mailbox
@@ -517,6 +517,22 @@ def test_a_mail_about_a_charge_says_what_really_happened(case: str, subject: str
     assert words.subject == subject
     assert f"{said} Please pay here, or add another payment method in the portal." in words.text
     assert f"{said} Please pay here.\n" in render("payment_failed", case=case, has_portal=False).text
+
+
+@pytest.mark.parametrize(
+    ("case", "for_good", "promise"),
+    [
+        ("declined", False, "We try again on"),
+        ("declined", True, "We remind you again on"),
+        ("not_again", True, "We remind you again on"),
+        ("no_method", False, "We remind you again on"),
+    ],
+)
+def test_a_mail_promises_another_charge_only_where_one_comes(case: str, *, for_good: bool, promise: str) -> None:
+    collection = Collection(failures=1, next_try_at=AT, declined_for_good=for_good)
+    words = render("payment_failed", case=case, invoice=INVOICE.model_copy(update={"collection": collection}))
+    for part in (words.text, words.html):
+        assert [each for each in ("We try again on", "We remind you again on") if each in part] == [promise]
 
 
 CUSTOMERS = sorted(
