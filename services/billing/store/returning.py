@@ -160,9 +160,7 @@ async def _move(tx: Tx, case: Case, giving: Giving, *, sign: int) -> Case:
     changes: dict[str, Any] = {"amount_refunded": given}
     if refund.amount > refund.credited:
         # Of surplus money: it is to be given back no longer, or once more.
-        changes["surplus"] = sign < 0 or (
-            given < case.attempt.payment.amount and case.attempt.payment.receipt_number is None
-        )
+        changes["surplus"] = sign < 0 or await surplus_left(tx, case) > 0
     attempt = await _tell_payment(tx, case.attempt, **changes)
     invoice = case.invoice
     if refund.credited:

@@ -43,6 +43,7 @@ async def _show(request: Request, session: Session, invoice: Invoice, form: Form
     page = await Page.of(request, session)
     mails = (await readmodel.mails_about(db, viewer, [invoice.id])).get(invoice.id, ())
     payments = await readmodel.payments(db, viewer, invoice_id=invoice.id)
+    refunds = (await readmodel.refunds(db, viewer, invoice_id=invoice.id, limit=100)).items
     return page.render(
         "console_invoice.html",
         status=form.status,
@@ -52,7 +53,10 @@ async def _show(request: Request, session: Session, invoice: Invoice, form: Form
         mail=next((mail for mail in mails if mail.template == "payment_link"), None),
         payments=payments.items,
         link_state=_link_state(invoice, request.app.state.runtime.clock.now()),
-        refunds=(await readmodel.refunds(db, viewer, invoice_id=invoice.id, limit=100)).items,
+        refunds=refunds,
+        surplus_returned={
+            each.payment_id for each in refunds if each.status != "failed" and each.amount > each.credited
+        },
         disputes=(await readmodel.disputes(db, viewer, invoice_id=invoice.id, limit=100)).items,
         refundable=may_refund(session) and any(left_of(each) for each in payments.items),
     )

@@ -196,6 +196,18 @@ async def test_a_credit_note_is_downloaded_by_those_whose_it_is(world: World) ->
     assert [each for each in world.owners.asked[asked:] if isinstance(each.request, CreditNotePdf)] == []
 
 
+async def test_a_payment_says_that_it_was_surplus_once_that_was_given_back(world: World) -> None:
+    merchant, customer = await shop(world)
+    bill, money = await paid(world, customer)
+    session = await world.sign_in(await world.member(merchant))
+    said = "Money that was not owed any more came with it, and was given back."
+    for credited, status, shown in ((500, "succeeded", False), (0, "failed", False), (200, "succeeded", True)):
+        back = builders.refund(bill, 500, credited=credited, payment_id=money.id, status=status)
+        await world.hear(RefundSucceeded(state=back, invoice=bill))
+        async with world.client(session) as browser:
+            assert (said in (await browser.get(f"/console/invoices/{bill.id}")).text) is shown
+
+
 async def test_home_shows_money_to_give_back_open_disputes_and_the_comparison(world: World) -> None:
     merchant, customer = await shop(world)
     bill, money = await paid(world, customer, surplus=True)
