@@ -74,7 +74,8 @@ class ResumeSubscription(Command[Subscription]):
 class CancelSubscription(Command[Subscription]):
     """Cancel it now or at the end of what is charged. Invoices that are open stay open.
 
-    `rest` says what becomes of a plan's remaining instalments, where its `plan_on_cancel` is *ask*: *owe* is one last charge
+    `rest` says what becomes of a plan's remaining instalments, where its `plan_on_cancel` is *ask*, and is refused of others
+    than members and plans: *owe* is one last charge
     of their sum, or several where no card can be charged that. A pending one is cancelled by members alone, its first
     invoice is voided.
     Refusals: SubscriptionNotChangeable, ChangeNotPermitted, InvalidInput (`rest`), Conflict, NotAllowed, NotFound.
@@ -95,7 +96,10 @@ class UndoCancelSubscription(Command[Subscription]):
 
 @command("billing.ask_about_subscription.v1")
 class AskAboutSubscription(Command[Subscription]):
-    """Ask the merchant for a change. The actor is a contact of its customer. Refusals: NotAllowed, NotFound."""
+    """Ask the merchant for a change. The actor is a contact of its customer.
+
+    Refusals: SubscriptionNotChangeable (it is over), NotAllowed, NotFound.
+    """
 
     subscription_id: SubscriptionId
     wish: Literal["pause", "resume", "cancel", "other"]

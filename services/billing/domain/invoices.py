@@ -156,27 +156,27 @@ def chargeable(amount: int, currency: str) -> bool:
 
 def why_not_opened(status: Status) -> str | None:
     """The reason why an invoice may not be opened; None: it may."""
-    return None if status == "draft" else f"Only a draft can be opened. This invoice is {_in_words(status)}."
+    return None if status == "draft" else f"Only a draft can be opened. This invoice is {in_words(status)}."
 
 
 def why_not_withdrawn(balance: Balance) -> str | None:
     """The reason why an invoice may not be voided; None: it may. An uncollectible one may still be withdrawn."""
     if balance.status not in ("open", "uncollectible"):
-        return f"Only an open invoice can be voided. This invoice is {_in_words(balance.status)}."
+        return f"Only an open invoice can be voided. This invoice is {in_words(balance.status)}."
     return _money_on_it(balance)
 
 
 def why_not_replaced(balance: Balance) -> str | None:
     """The reason why another invoice may not take its place; None: it may."""
     if balance.status != "open":
-        return f"Only an open invoice can be replaced. This invoice is {_in_words(balance.status)}."
+        return f"Only an open invoice can be replaced. This invoice is {in_words(balance.status)}."
     return _money_on_it(balance)
 
 
 def why_not_given_up(balance: Balance) -> str | None:
     """The reason why an invoice may not be marked uncollectible; None: it may."""
     if balance.status != "open":
-        return f"Only an open invoice can be marked uncollectible. This invoice is {_in_words(balance.status)}."
+        return f"Only an open invoice can be marked uncollectible. This invoice is {in_words(balance.status)}."
     return None if not balance.processing else _money_on_it(balance)
 
 
@@ -189,7 +189,8 @@ def _money_on_it(balance: Balance) -> str | None:
     return None
 
 
-def _in_words(status: Status) -> str:
+def in_words(status: Status) -> str:
+    """The state as it stands after "This invoice is"."""
     match status:
         case "draft":
             return "a draft"

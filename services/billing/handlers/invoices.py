@@ -36,7 +36,13 @@ from contracts.message import (
     NotFound,
     utc,
 )
-from services.billing.domain.invoices import invoice_problems, line_problems, link_end_problem, why_not_opened
+from services.billing.domain.invoices import (
+    in_words,
+    invoice_problems,
+    line_problems,
+    link_end_problem,
+    why_not_opened,
+)
 from services.billing.domain.lines import Line, Totals, totals
 from services.billing.domain.periods import local_day
 from services.billing.handlers.access import lock_of_member, require_role
@@ -123,7 +129,7 @@ def require_open(invoice: Invoice) -> None:
         assert invoice.paid_at is not None, "A paid invoice knows since when: the same UPDATE writes both."
         raise InvoiceAlreadyPaid(paid_at=utc(invoice.paid_at))
     if invoice.status != "open":
-        raise InvoiceNotPayable(f"This invoice is {invoice.status}.", why=invoice.status)
+        raise InvoiceNotPayable(f"This invoice is {in_words(invoice.status)}.", why=invoice.status)
 
 
 async def _known_merchant(tx: Tx) -> Merchant:

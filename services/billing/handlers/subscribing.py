@@ -107,7 +107,7 @@ def _completed(command: CreateSubscription, usual: BillingDefaults, now: datetim
 
 def _most_payments(command: CreateSubscription) -> int:
     if command.kind == "recurring":
-        return (command.ends.after if command.ends else None) or MOST_PAYMENTS
+        return max((command.ends.after if command.ends else None) or MOST_PAYMENTS, 0)
     return len(command.instalments) if command.instalments is not None else command.instalment_count or 1
 
 

@@ -81,6 +81,10 @@ async def ask_about_subscription(tx: Tx, command: AskAboutSubscription) -> Subsc
     if actor.kind != "contact" or actor.read_only:
         raise NotAllowed("Only the customer can ask the merchant.")
     zone = await zone_of(tx, kept)
+    kept = await agreements.let_turn(tx, kept, zone)
+    if kept.standing.status in ("cancelled", "completed"):
+        # The merchant could do nothing about it: none of these wishes has a button there any more.
+        raise SubscriptionNotChangeable(f"It is {kept.standing.status} already.", why=f"already-{kept.standing.status}")
     wish = ChangeWish(wish=command.wish, note=command.note, asked_by=actor.name)
     told = await agreements.tell(tx, kept, SubscriptionChangeRequested, zone, wish=wish)
     return told.state
@@ -154,12 +158,24 @@ def _require_pause_end(terms: Terms, standing: Standing, today: date, until: dat
 
 def _rest(agreed: Subscription, rest: Rest | None, by: By) -> Rest | None:
     """What becomes of a plan's rest: the merchant may choose, for the customer it is as agreed. Raises InvalidInput."""
+    _require_own_rest(agreed, rest, by)
     if agreed.kind == "recurring" or by == "customer":
         return None
     if rest is None and agreed.plan_on_cancel == "ask":
         message = "Say whether the remaining instalments are owed or waived."
         raise InvalidInput(message, errors=(FieldError(field="rest", message=message, code="rest-missing"),))
     return rest
+
+
+def _require_own_rest(agreed: Subscription, rest: Rest | None, by: By) -> None:
+    """Refuse a choice that would be ignored: one who waives what is owed all the same would believe it waived."""
+    if rest is None or (agreed.kind == "payment_plan" and by == "merchant"):
+        return
+    if agreed.kind == "recurring":
+        code, message = "does-not-belong", "Only a payment plan has remaining instalments."
+    else:
+        code, message = "rest-undecided", "The merchant decides what becomes of the remaining instalments."
+    raise InvalidInput(message, errors=(FieldError(field="rest", message=message, code=code),))
 
 
 async def preview_subscription(work: Work, question: PreviewSubscription) -> SubscriptionPreview:
@@ -187,6 +203,8 @@ async def preview_subscription(work: Work, question: PreviewSubscription) -> Sub
         )
     if question.action == "pause":
         _require_pause_end(terms, now, today, question.until, question.when)
+    if question.action == "cancel":
+        _require_own_rest(kept.state, question.rest, by)
     undecided = question.action == "cancel" and kept.state.kind == "payment_plan"
     undecided = undecided and by == "merchant" and question.rest is None and terms.plan_on_cancel == "ask"
     rest: Rest | None = "owe" if undecided else (question.rest if by == "merchant" else None)

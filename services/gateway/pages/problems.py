@@ -138,6 +138,7 @@ _CODES = {
     "part-not-chargeable": _("This amount cannot be paid by card."),
     "rest-too-small": _("What is left must be at least %(least)s."),
     "pause-end-out-of-range": _("The pause must end between %(first)s and %(last)s."),
+    "rest-undecided": _("The merchant decides what becomes of the remaining instalments."),
     "rest-missing": _("Please say whether the remaining instalments are owed or waived."),
     "start-out-of-range": _("The start must be between %(first)s and %(last)s."),
     "end-before-start": _("The end must be on %(first)s or later."),

@@ -139,6 +139,7 @@ async def test_with_a_trial_nothing_is_due_and_it_has_a_link_of_its_own(shop: Sh
         ({"starts_on": date(9999, 1, 1)}, "starts_on", "start-out-of-range"),
         ({"ends": NewEnd(on=date(1900, 1, 1))}, "ends.on", "end-before-start"),
         ({"ends": NewEnd(after=0)}, "ends.after", "number-out-of-range"),
+        ({"ends": NewEnd(after=-3)}, "ends.after", "number-out-of-range"),
         ({"ends": NewEnd(after=3, on=date(2099, 1, 1))}, "ends", "two-ends"),
         ({"currency": "XXX"}, "currency", "currency-not-in-use"),
         ({"minimum_payments": -1}, "minimum_payments", "number-out-of-range"),
@@ -275,6 +276,35 @@ async def test_cancelling_a_plan_asks_what_becomes_of_the_rest(fake_shop: Shop) 
     waived = await fake_shop.order(CancelSubscription(subscription_id=order, rest="waive"))
     assert [each.status for each in waived.instalments] == ["invoiced", "waived", "waived"]
     assert (waived.status, waived.next_charge) == ("cancelled", None)
+
+
+async def test_what_becomes_of_the_rest_is_said_by_members_of_plans_only(fake_shop: Shop) -> None:
+    owner = fake_shop.contact().model_copy(update={"role": "owner"})
+    repeated = await accepted(fake_shop, monthly(fake_shop))
+    agreed = await accepted(fake_shop, plan_of_three(fake_shop, allow_customer_cancel=True, plan_on_cancel="owe"))
+    for made, actor, code in (
+        (repeated, fake_shop.member(), "does-not-belong"),
+        (agreed, owner, "rest-undecided"),
+    ):
+        order = SubscriptionId(made.id)
+        with pytest.raises(InvalidInput) as refused:
+            await fake_shop.order(CancelSubscription(subscription_id=order, rest="waive"), actor)
+        assert [(each.field, each.code) for each in refused.value.errors] == [("rest", code)]
+        asked = PreviewSubscription(subscription_id=order, action="cancel", rest="waive")
+        with pytest.raises(InvalidInput):
+            await fake_shop.h.ask(asked, actor=actor, merchant_id=fake_shop.merchant_id)
+        assert await now(fake_shop, made) == made
+
+
+async def test_nothing_is_asked_about_what_is_over(fake_shop: Shop) -> None:
+    made = await accepted(fake_shop, monthly(fake_shop))
+    order = SubscriptionId(made.id)
+    await fake_shop.order(CancelSubscription(subscription_id=order))
+    await fake_shop.news()
+    with pytest.raises(SubscriptionNotChangeable) as refused:
+        await fake_shop.order(AskAboutSubscription(subscription_id=order, wish="resume"), fake_shop.contact())
+    assert refused.value.members["why"] == "already-cancelled"
+    assert await fake_shop.news() == []
 
 
 async def test_what_nobody_accepted_is_cancelled_with_its_first_invoice_and_its_checkout(shop: Shop) -> None:

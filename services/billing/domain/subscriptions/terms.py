@@ -141,7 +141,8 @@ def _recurring_problems(terms: Terms, today: date) -> list[FieldError]:
 def _most_payments(terms: Terms) -> int:
     if terms.kind == "payment_plan":
         return len(terms.instalments)
-    return terms.ends_after or MOST_PAYMENTS
+    # Fewer than none is wrong by itself, and nothing else is wrong with the minimum then.
+    return max(terms.ends_after or MOST_PAYMENTS, 0)
 
 
 def _range_problem(field: str, value: int, least: int, most: int) -> list[FieldError]:
