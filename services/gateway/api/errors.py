@@ -29,6 +29,24 @@ ALTERNATIVE = "~"
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
+UNREADABLE = "Input contains characters that cannot be shown"
+PATTERNS = {
+    r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202d\u202e]*$": UNREADABLE,
+    r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202d\u202e]*$": UNREADABLE,
+    r"^[^\x00-\x1f\x7f]*$": UNREADABLE,
+    r"^[A-Z]{3}$": "Input should be a currency code such as 'EUR'",
+    r"^[A-Z]{2}$": "Input should be a country code such as 'DE'",
+    r"^([A-Z]{2})?$": "Input should be a country code such as 'DE', or empty",
+    r"^[^@\s]+@[^@\s]+\.[^@\s]+$": "Input should be an e-mail address",
+    r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$": "Input should be a language tag such as 'de' or 'en-GB'",
+    r"^[A-Za-z0-9_+\-/]+$": "Input should be the name of a time zone such as 'Europe/Berlin'",
+    r"^#[0-9a-f]{6}$": "Input should be a colour such as '#0a7f5c'",
+    r"^/[A-Za-z0-9_\-/.?=&]*$": "Input should be a path that begins with '/', of letters, digits and _ - / . ? = &",
+    r"^[\x21-\x7e]+$": "Input should be visible ASCII characters without spaces",
+}
+"""What each pattern of the API's fields asks for, in the tone of pydantic's own messages: those recite the pattern."""
+
+
 class MalformedBody(InvalidInput):
     """The body is not JSON."""
 
@@ -174,8 +192,14 @@ def _invalid(error: RequestValidationError) -> Problem:
         return MalformedBody()
     if any(each["loc"][0] == "path" for each in found):
         return NotFound()  # an id that cannot be one
-    errors = tuple(FieldError(field=_field(each["loc"]), message=each["msg"]) for each in found)
+    errors = tuple(FieldError(field=_field(each["loc"]), message=_message(each)) for each in found)
     return InvalidInput(errors[0].message if len(errors) == 1 else "", errors=errors)
+
+
+def _message(error: dict[str, Any]) -> str:
+    if error["type"] == "string_pattern_mismatch":
+        return PATTERNS.get(error["ctx"]["pattern"], "Input is not of the form that is asked for here")
+    return str(error["msg"])
 
 
 def _field(place: tuple[str | int, ...]) -> str:

@@ -1,5 +1,6 @@
 """The JSON API: what it answers, what it refuses and how it says so, and what it asks of the owners."""
 
+import json
 import re
 import time
 from collections import defaultdict
@@ -53,6 +54,7 @@ from contracts.message import (
     TooManyAttempts,
 )
 from contracts.todos import CreateTodo, TodoCreated, TodoDeleted, UpdateTodo
+from services.gateway.api.errors import PATTERNS
 from services.gateway.security import Room
 from tests.builders import refund
 from tests.integration.gateway.world import PASSWORD, START, Asked, World, invoice, payment_method, subscription, todo
@@ -349,6 +351,8 @@ async def test_invalid_fields_are_named_and_what_was_sent_is_not_repeated(world:
         answer = await browser.post(f"/api/v1/customers/{customer.id}/payment-links", json=body)
     document = problem(answer, 422)
     assert {error["field"] for error in document["errors"]} == {"currency", "lines.0.quantity", "x"}
+    [currency] = [error["message"] for error in document["errors"] if error["field"] == "currency"]
+    assert currency == "Input should be a currency code such as 'EUR'"
     assert "hush-hush" not in answer.text
 
 
@@ -359,7 +363,9 @@ async def test_what_nobody_can_read_is_no_text(world: World, sign: str) -> None:
     typed = {**LINK, "memo": f"Thank{sign}you", "lines": [{"description": f"Work{sign}shop", "unit_amount": 1200}]}
     async with world.client(await world.sign_in(await world.member(merchant))) as browser:
         answer = await browser.post(f"/api/v1/customers/{customer.id}/payment-links", json=typed)
-        assert {each["field"] for each in problem(answer, 422)["errors"]} == {"memo", "lines.0.description"}
+        assert {(each["field"], each["message"]) for each in problem(answer, 422)["errors"]} == {
+            (field, "Input contains characters that cannot be shown") for field in ("memo", "lines.0.description")
+        }
         world.owners.answers[CreatePaymentLink] = lambda _: invoice(customer)
         typed |= {"memo": "Danke!\n\t\u200f\u0634\u0643\u0631\u064b\u0627 \U0001f389"}
         typed |= {"lines": [{"description": "\u0642\u0647\u0648\u0629 \U0001f389", "unit_amount": 1200}]}
@@ -666,6 +672,14 @@ POST /api/v1/subscriptions/{subscription_id}/undo-cancel · POST /api/v1/subscri
 POST /api/v1/subscriptions/{subscription_id}/send · PATCH /api/v1/subscriptions/{subscription_id} ·
 POST /api/v1/subscriptions/{subscription_id}/link · POST /api/v1/subscriptions/{subscription_id}/link/renew ·
 POST /api/v1/subscriptions/{subscription_id}/link/revoke"""
+
+
+async def test_every_pattern_of_the_api_has_a_sentence(world: World) -> None:
+    async with world.client() as browser:
+        document = (await browser.get("/api/v1/openapi.json")).text
+    asked = set()
+    json.loads(document, object_hook=lambda found: asked.add(str(found.get("pattern"))))
+    assert asked - {"None"} == PATTERNS.keys()
 
 
 async def test_the_openapi_document_is_valid_and_complete(world: World) -> None:
