@@ -38,7 +38,7 @@ class Reconciliation(State):
 
     merchant_id: MerchantId
     finished_at: AwareDatetime
-    """When it ended."""
+    """When it ended. Said again at least every other hour: where it is older, no comparison has succeeded since."""
     compared: int
     """How many payments, refunds and disputes of Stripe's it looked at."""
     found: int

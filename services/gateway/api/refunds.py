@@ -66,6 +66,7 @@ class Reconciliation(Answer):
 
     `differences` are for a person to look at: each stands from `since` until it is explained, then it is among `resolved`
     for thirty days. `more_differences` stand and are not listed. `not_compared` names accounts that did not answer.
+    A `finished_at` of hours ago says that no comparison has succeeded since.
     """
 
     finished_at: datetime

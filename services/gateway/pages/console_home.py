@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from contracts.billing import Reconciliation
 from contracts.message import Money
 from services.gateway import readmodel
 from services.gateway.readmodel import ConsoleHome
@@ -22,6 +23,8 @@ from .page import NavEntry, Page
 router = APIRouter()
 navigation = NavEntry("console", 10, "/console", _("Home"), "home")
 
+_COMPARED_WITHIN = timedelta(hours=3)
+"""Billing compares every few minutes, and says so at least once an hour even when nothing is new."""
 _DAYS = 30
 
 
@@ -88,6 +91,11 @@ def charts(home: ConsoleHome, reader: Reader) -> list[IncomeChart]:
     return made
 
 
+def _are_old(books: Reconciliation | None, reader: Reader) -> bool:
+    """Whether no comparison has succeeded for longer than they are apart: what the last one said may not hold any more."""
+    return books is not None and reader.now - books.finished_at > _COMPARED_WITHIN
+
+
 @router.get("/console")
 async def show(request: Request, session: MemberSession) -> Response:
     """Home, from the read model alone."""
@@ -100,6 +108,7 @@ async def show(request: Request, session: MemberSession) -> Response:
     return page.render(
         "console_home.html",
         home=home,
+        books_are_old=_are_old(home.reconciliation, page.reader),
         totals=sums(home, merchant.currency if merchant else "EUR"),
         charts=charts(home, page.reader),
         overdue=late.items,

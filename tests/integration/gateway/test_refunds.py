@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contracts.billing import (
@@ -257,6 +257,12 @@ async def test_home_shows_money_to_give_back_open_disputes_and_the_comparison(wo
         )
         assert (resolved["stripe_id"], resolved["resolved_at"]) == ("pi_2", "2026-02-05T00:00:00Z")
         assert books["not_compared"] == ["acct_away"]
+    await world.hear(ReconciliationFinished(state=result.model_copy(update={"differences": (), "more_differences": 0})))
+    for passed, shown in ((timedelta(hours=3), False), (timedelta(minutes=1), True)):
+        world.h.clock.advance(passed)
+        async with world.client(await world.sign_in(await world.member(merchant))) as browser:
+            page = (await browser.get("/console")).text
+        assert ("Not compared lately" in page, "No comparison has succeeded since then" in page) == (shown, shown)
     other = await world.merchant("Other")
     async with world.client(await world.sign_in(await world.member(other))) as browser:
         assert "pi_1" not in (await browser.get("/console")).text
