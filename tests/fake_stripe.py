@@ -64,13 +64,16 @@ def intent_object(intent_id: str, metadata: Mapping[str, str], amount: int, curr
     }
 
 
-def charge_object(charge_id: str, intent_id: str, metadata: Mapping[str, str], brand: str, last4: str) -> Json:
+def charge_object(
+    charge_id: str, intent_id: str, metadata: Mapping[str, str], brand: str, last4: str, method: str = "pm_once"
+) -> Json:
     """A charge with the fields that we read."""
     return {
         "id": charge_id,
         "object": "charge",
         "payment_intent": intent_id,
         "metadata": dict(metadata),
+        "payment_method": method,
         "payment_method_details": {"type": "card", "card": {"brand": brand, "last4": last4}},
     }
 
@@ -166,9 +169,9 @@ class FakeStripe(FakeWallets, FakeCharges, FakeReturns):
     def pays(self, session_id: str, brand: str = "visa", last4: str = "4242") -> None:
         """The customer pays; Stripe tells it in its order."""
         session, intent = self._begun(session_id)
-        if "customer" in session["request"]:
-            self.attaches(session["request"]["customer"], last4)
-        charge = charge_object(f"ch_{next(self._numbers)}", intent["id"], intent["metadata"], brand, last4)
+        customer = session["request"].get("customer")
+        method = self.attaches(customer, last4) if customer else "pm_once"
+        charge = charge_object(f"ch_{next(self._numbers)}", intent["id"], intent["metadata"], brand, last4, method)
         fresh = intent_object(
             intent["id"], intent["metadata"], intent["amount"], intent["currency"], status="succeeded"
         )

@@ -38,6 +38,7 @@ class FakeWallets:
         self.customers: dict[str, Json] = {}
         self.methods: dict[str, Json] = {}
         self.pages: dict[str, Json] = {}
+        self.given: dict[str, str] = {}
 
     # --- what billing asks --------------------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ class FakeWallets:
     async def setup_page(self, session_id: str, account: str | None) -> SetupPage:
         self._take("setup_page", self.fails)
         self.own(session_id, account)
-        return self._page(session_id)
+        return self._page(session_id, whole=True)
 
     async def open_setup(self, request: Mapping[str, Any], key: str, account: str | None) -> SetupPage:
         self._take("open_setup", self.fails)
@@ -117,12 +118,14 @@ class FakeWallets:
         for page in self.pages.values():
             ours = page["customer"] == customer and self.owners[page["id"]] == account
             if ours and page["metadata"]["setup_id"] == str(setup_id):
-                return self._page(page["id"])
+                return self._page(page["id"], whole=True)
         return None
 
-    def _page(self, session_id: str) -> SetupPage:
+    def _page(self, session_id: str, *, whole: bool = False) -> SetupPage:
         found = copy.deepcopy(self.pages[session_id])
         found.pop("request")
+        if whole:
+            found["setup_intent"] = {"id": found["setup_intent"], "payment_method": self.given.get(session_id)}
         return setup_of(found)
 
     # --- what customers, banks and people at Stripe do -----------------------------------------------------------------
@@ -130,7 +133,7 @@ class FakeWallets:
     def gives(self, session_id: str, last4: str = "4242", expiry: tuple[int, int] = (12, 2034)) -> str:
         """The customer types a card into the setup's page; Stripe tells it in its order. Returns the method's id."""
         page = self.pages[session_id]
-        method = self.attaches(page["customer"], last4, expiry)
+        method = self.given[session_id] = self.attaches(page["customer"], last4, expiry)
         intent = {"id": page["setup_intent"], "object": "setup_intent", "customer": page["customer"]}
         account = self.owners[session_id]
         self.tell("setup_intent.succeeded", intent | {"payment_method": method, "metadata": page["metadata"]}, account)

@@ -46,8 +46,8 @@ class NewInstalment(Strict):
 class CreateSubscription(Command[Subscription]):
     """Make a subscription or a payment plan; it waits for the customer to accept it.
 
-    Where it begins at once, its first invoice is opened (`first_invoice_id`) and paying that accepts it; with a trial or a
-    start in the future nothing is due, and it has a link of its own. *recurring* needs an `interval`; *payment_plan* either
+    Where it begins at once, its first invoice is opened (`first_invoice_id`) and paying that accepts it, with what it is then
+    charged to; with a trial or a start in the future nothing is due, and it has a link of its own. *recurring* needs an `interval`; *payment_plan* either
     `instalments`, or an `instalment_count` with an `interval`. `lines` are of one period, or of the whole plan. What is null
     is as the merchant's defaults say.
     Refusals: InvalidInput, NotFound (customer), NotAllowed.
@@ -137,7 +137,8 @@ class AcceptSubscription(Command[SetupStarted]):
     """Open (or resume) the hosted page on which a customer accepts a subscription that asks for no money yet.
 
     The actor is an owner or billing contact of its customer, or *public*: whoever holds its link, then `link_token_sha256`
-    must be the subscription's. The method that they give is charged from then on.
+    must be the subscription's. The method that they give is charged from then on, whatever the customer's default is: it is
+    the subscription's `payment_method_id` as soon as it is mirrored, or the default itself, which is not named.
     Refusals: SubscriptionNotChangeable, PayLinkNotUsable, PaymentsUnavailable, NotAllowed, NotFound.
     """
 

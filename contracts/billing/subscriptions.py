@@ -130,7 +130,7 @@ class Subscription(State):
     plan_on_cancel: Literal["owe", "waive", "ask"] = "ask"
     """What becomes of a cancelled plan's remaining instalments; *ask*: whoever cancels says it."""
     payment_method_id: PaymentMethodId | None = None
-    """What is charged; null: the customer's default method."""
+    """What is charged: the method that it was accepted with, or another one chosen since; null: the customer's default."""
     link: PayLink | None = None
     """The public URL on which it is accepted, where nothing is due yet: with a trial, or a start in the future."""
     first_invoice_id: InvoiceId | None = None
@@ -162,7 +162,10 @@ class SubscriptionLinkChanged(Event[Subscription]):
 
 @event("billing.subscription.payment_method_chosen.v1")
 class SubscriptionPaymentMethodChosen(Event[Subscription]):
-    """Somebody chose what its charges go to: one of the customer's methods, or their default one again."""
+    """Somebody chose what its charges go to: one of the customer's methods, or their default one again.
+
+    Also when the method that it was accepted with is mirrored only after that.
+    """
 
 
 @event("billing.subscription.accepted.v1")

@@ -29,6 +29,8 @@ async def choose_subscription_method(tx: Tx, command: ChooseSubscriptionMethod) 
     chosen = command.payment_method_id
     if chosen is not None:
         await _require_working(tx, customer_id, chosen)
+    # What they choose stands, also when the method that they accepted it with becomes known only after it.
+    await subscriptions.note_given(tx, command.subscription_id, None)
     if chosen == kept.state.payment_method_id:
         return kept.state
     usual = await methods.default_method(tx, tx.merchant, customer_id)

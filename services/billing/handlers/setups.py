@@ -188,7 +188,7 @@ async def _go_on(work: Work, setup: Setup, purpose: Purpose, stripe: StripeGatew
         await _end(work, setup)
         raise
     if page.status != "open" or page.url is None:
-        await _end(work, setup, "done" if page.status == "complete" else "ended")
+        await _end(work, setup, "done" if page.status == "complete" else "ended", page.method)
         return None
     async with work.transaction() as tx:
         await setups.bind_session(tx, setup.id, page.id, page.url)
@@ -203,9 +203,9 @@ def _with_token(setup: Setup, token: str) -> dict[str, Any]:
     return {**setup.request, **urls}
 
 
-async def _end(work: Work, setup: Setup, status: Literal["done", "ended"] = "ended") -> None:
+async def _end(work: Work, setup: Setup, status: Literal["done", "ended"] = "ended", method: str | None = None) -> None:
     async with work.transaction() as tx:
-        await agreements.setup_ended(tx, setup, status)
+        await agreements.setup_ended(tx, setup, status, method)
         if status == "done":
             # Its webhook may have been lost.
             await stripe_customers.ask_for_look(tx, setup.merchant_id, setup.customer_id, setup.account)

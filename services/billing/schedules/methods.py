@@ -85,7 +85,7 @@ async def _ask_about_setup(runtime: Runtime, stripe: StripeGateway, setup: Setup
         return
     complete = page is not None and page.status == "complete"
     async with runtime.db.transaction(runtime.system_cause(setup.merchant_id)) as tx:
-        await agreements.setup_ended(tx, setup, "done" if complete else "ended")
+        await agreements.setup_ended(tx, setup, "done" if complete else "ended", page.method if page else None)
         if complete:
             await stripe_customers.ask_for_look(tx, setup.merchant_id, setup.customer_id, setup.account)
 

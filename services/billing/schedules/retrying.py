@@ -93,6 +93,15 @@ async def _chargeable(tx: Tx, invoice: Invoice) -> Chargeable | None:
     return await collecting.chargeable(tx, invoice.merchant_id, invoice.customer_id, named)
 
 
+async def _untried(tx: Tx, invoice: Invoice) -> Chargeable | None:
+    """What settles a debt at once: not the method that its subscription names when it was charged to that, but the default."""
+    by = await _chargeable(tx, invoice)
+    last = await payments.last_charge(tx, InvoiceId(invoice.id))
+    if by is None or last is None or last.payment_method_id != by.method_id:
+        return by
+    return await collecting.chargeable(tx, invoice.merchant_id, invoice.customer_id, None) or by
+
+
 async def _try_again(tx: Tx, invoice: Invoice, by: Chargeable) -> None:
     assert invoice.collection is not None, "What is tried again has failed before."
     collection = invoice.collection.model_copy(update={"next_try_at": None})
@@ -108,7 +117,7 @@ async def _collect_debt(runtime: Runtime, debtor: Row) -> int:
     count, waits = 0, False
     async with runtime.db.transaction(runtime.system_cause(debtor["merchant_id"])) as tx:
         for invoice in await collecting.lock_debts(tx, debtor["merchant_id"], debtor["customer_id"]):
-            by = await _chargeable(tx, invoice)
+            by = await _untried(tx, invoice)
             if by is None:
                 continue
             if await _is_busy(tx, invoice):

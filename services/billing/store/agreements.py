@@ -3,7 +3,7 @@
 The caller holds the subscription's lock. Nothing is decided here.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from contracts.billing import (
     SubscriptionPaused,
     SubscriptionResumed,
 )
-from contracts.message import Event
+from contracts.message import CustomerId, Event, SubscriptionId
 from services.billing.domain import periods, plans
 from services.billing.domain.subscriptions import (
     Charge,
@@ -38,7 +38,7 @@ from services.billing.domain.subscriptions import (
     turns_on,
     why_not,
 )
-from services.billing.store import copies, debts, setups, subscriptions, wallets
+from services.billing.store import copies, debts, methods, setups, stripe_customers, subscriptions, wallets
 from services.billing.store.setups import PUBLIC, Setup
 from services.billing.store.subscriptions import Kept
 
@@ -53,6 +53,14 @@ _BY_STATUS: dict[str, type[Event[Subscription]]] = {
     "cancelled": SubscriptionCancelled,
     "completed": SubscriptionCompleted,
 }
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a subscription is accepted with: Stripe's id of the method, None when it was not told, and the account it is at."""
+
+    stripe_id: str | None
+    account: str | None
 
 
 def terms_of(state: Subscription) -> Terms:
@@ -180,7 +188,7 @@ async def stood(tx: Tx, kept: Kept, standing: Standing, zone: str, **changes: An
     return await tell(tx, shown(kept, standing, **changes), _BY_STATUS[standing.status], zone)
 
 
-async def invoice_paid(tx: Tx, invoice: Invoice) -> Period | None:
+async def invoice_paid(tx: Tx, invoice: Invoice, given: Given) -> Period | None:
     """One of its invoices is paid; that of its beginning accepts it. Returns the period which that invoice is for."""
     kept = await _of_invoice(tx, invoice)
     if kept is None:
@@ -188,7 +196,7 @@ async def invoice_paid(tx: Tx, invoice: Invoice) -> Period | None:
     standing = replace(kept.standing, paid=kept.standing.paid + 1)
     if standing.status == "pending" and kept.state.first_invoice_id == invoice.id:
         merchant = await copies.merchant(tx, invoice.merchant_id)
-        return await _accepted_by_payment(tx, kept, standing, merchant.time_zone if merchant else "UTC")
+        return await _accepted_by_payment(tx, kept, standing, merchant.time_zone if merchant else "UTC", given)
     kept = shown(kept, standing)
     # Its calendar stays as it is: what an outage has kept back goes on coming one by one.
     sequence = await subscriptions.save_subscription(tx, kept, None, keep_turn=True)
@@ -196,32 +204,59 @@ async def invoice_paid(tx: Tx, invoice: Invoice) -> Period | None:
     return None
 
 
-async def _accepted_by_payment(tx: Tx, kept: Kept, standing: Standing, zone: str) -> Period | None:
+async def _accepted_by_payment(tx: Tx, kept: Kept, standing: Standing, zone: str, given: Given) -> Period | None:
     terms, today = terms_of(kept.state), periods.local_day(tx.now, zone)
     standing = accept(terms, standing, today)
     first = due(terms, standing, today)
     # None: it is paid after the offer's own end. The money is taken, so it is accepted, and over.
     after = charged(terms, standing, first) if first else replace(standing, made=1)
     period = period_of(first.period) if first else None
-    kept = shown(kept, after, accepted_at=tx.now, current_period=period)
+    kept = await _charging(tx, shown(kept, after, accepted_at=tx.now, current_period=period), given)
     kept = await tell(tx, kept, SubscriptionAccepted, zone)
     if after.status == "completed":
         await stood(tx, kept, after, zone)
     return period
 
 
-async def setup_ended(tx: Tx, setup: Setup, status: Literal["done", "ended"]) -> bool:
+async def _charging(tx: Tx, kept: Kept, given: Given) -> Kept:
+    """Name the method that it is accepted with; one that is not known here yet is named by the look that finds it.
+
+    The customer's default one is not named: who gives another card in its place means all that is charged to it.
+    """
+    if given.stripe_id is None:
+        return kept
+    merchant_id, customer_id = kept.state.merchant_id, CustomerId(kept.state.customer_id)
+    # Before the method is looked for: whoever is mirroring it is done by then.
+    await methods.lock_owner(tx, merchant_id, customer_id)
+    found = await methods.method_at_stripe(tx, merchant_id, customer_id, given.account, given.stripe_id)
+    if found is None:
+        await subscriptions.note_given(tx, SubscriptionId(kept.state.id), given.stripe_id)
+        await stripe_customers.ask_for_look(tx, merchant_id, customer_id, given.account)
+        return kept
+    return shown(kept, kept.standing, payment_method_id=None if found.method.is_default else found.id)
+
+
+async def paid_with(tx: Tx, invoice: Invoice, given: Given) -> None:
+    """What the invoice of its beginning was paid with has become known after it was accepted. The next look names it."""
+    kept = await _of_invoice(tx, invoice)
+    if kept is None or kept.state.first_invoice_id != invoice.id or kept.state.payment_method_id is not None:
+        return
+    await subscriptions.note_given(tx, SubscriptionId(kept.state.id), given.stripe_id)
+    await stripe_customers.ask_for_look(tx, invoice.merchant_id, invoice.customer_id, given.account)
+
+
+async def setup_ended(tx: Tx, setup: Setup, status: Literal["done", "ended"], method: str | None) -> bool:
     """A hosted page has ended. Where its method was given to accept a subscription, that is accepted now.
 
-    False: it had ended before.
+    `method` is Stripe's id of what was given. False: it had ended before.
     """
     fresh = await setups.end_setup(tx, setup.id, status)
     if fresh and status == "done" and setup.subscription_id is not None:
-        await _accepted_by_method(tx, setup)
+        await _accepted_by_method(tx, setup, Given(method, setup.account))
     return fresh
 
 
-async def _accepted_by_method(tx: Tx, setup: Setup) -> None:
+async def _accepted_by_method(tx: Tx, setup: Setup, given: Given) -> None:
     assert setup.subscription_id is not None, "The caller has seen it."
     kept = await subscriptions.lock_subscription(tx, setup.merchant_id, setup.subscription_id)
     merchant = await copies.merchant(tx, setup.merchant_id)
@@ -233,7 +268,8 @@ async def _accepted_by_method(tx: Tx, setup: Setup) -> None:
     if setup.payer == PUBLIC and _is_shut(kept.state.link, setup.created_at):
         return
     after = accept(terms_of(kept.state), kept.standing, today)
-    await tell(tx, shown(kept, after, accepted_at=tx.now), SubscriptionAccepted, zone)
+    kept = await _charging(tx, shown(kept, after, accepted_at=tx.now), given)
+    await tell(tx, kept, SubscriptionAccepted, zone)
     tx.notify(CHANNEL)
 
 

@@ -35,6 +35,7 @@ from contracts.billing import (
 from contracts.message import Event, InvoiceId, PaymentId
 from services.billing.domain.settlement import AlreadyPaid, PartPaid, Settled
 from services.billing.store import agreements, invoices, payments
+from services.billing.store.agreements import Given
 from services.billing.store.payments import Attempt
 from services.billing.store.statements import Entry, book
 
@@ -164,7 +165,8 @@ async def payment_succeeded(
             after = await tell_invoice(tx, InvoicePaymentEnded, after)
     else:
         await _close_others(tx, invoice, attempt)
-        period = await agreements.invoice_paid(tx, invoice) if isinstance(outcome, Settled) else None
+        given = Given(attempt.stripe_method, attempt.account)
+        period = await agreements.invoice_paid(tx, invoice, given) if isinstance(outcome, Settled) else None
         # The last lock: everybody else's next receipt waits until this has committed.
         number = f"REC-{await invoices.next_number(tx, invoice.merchant_id, 'receipt')}"
         surplus = isinstance(outcome, Settled) and outcome.surplus > 0

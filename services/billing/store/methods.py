@@ -64,6 +64,23 @@ async def find_method(db: Reader, merchant_id: MerchantId, method_id: PaymentMet
     return None if row is None else _kept(row)
 
 
+async def method_at_stripe(
+    db: Reader, merchant_id: MerchantId, customer_id: CustomerId, account: str | None, stripe_id: str
+) -> Kept | None:
+    """A customer's method by Stripe's id of it; None: it is not there, or not known here yet."""
+    row = await db.fetchrow(
+        f"""
+        SELECT {_ALL} FROM payment_method
+        WHERE merchant_id = $1 AND customer_id = $2 AND account = $3 AND stripe_id = $4 AND NOT removed
+        """,  # noqa: S608 - a constant
+        merchant_id,
+        customer_id,
+        account or "",
+        stripe_id,
+    )
+    return None if row is None else _kept(row)
+
+
 async def default_method(db: Reader, merchant_id: MerchantId, customer_id: CustomerId) -> Kept | None:
     """What a customer is charged with unless something else is said."""
     row = await db.fetchrow(
@@ -94,10 +111,14 @@ async def lock_owner(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -
 
 
 async def lock_users(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> None:
-    """Lock the customer's subscriptions that name a method. Before `lock_owner`: whoever ends one holds it by then."""
+    """Lock the customer's subscriptions that name a method, or are about to.
+
+    Before `lock_owner`: whoever ends one holds it by then.
+    """
     await tx.execute(
         """
-        SELECT FROM subscription WHERE merchant_id = $1 AND customer_id = $2 AND payment_method_id IS NOT NULL
+        SELECT FROM subscription
+        WHERE merchant_id = $1 AND customer_id = $2 AND (payment_method_id IS NOT NULL OR given_method IS NOT NULL)
         ORDER BY id FOR UPDATE
         """,
         merchant_id,

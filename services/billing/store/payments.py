@@ -19,7 +19,7 @@ _STATE = """
     id, merchant_id, customer_id, invoice_id, attempt, status, amount, currency, surplus, automatic, payment_method_id,
     amount_refunded, amount_disputed, method, last4, decline, receipt_number, created_at, settled_at
 """
-_ALL = f"{_STATE}, command_id, payer, payer_name, correlation_id, account, request, session_id, session_url, intent_id, close_requested, claimed_until"
+_ALL = f"{_STATE}, command_id, payer, payer_name, correlation_id, account, request, session_id, session_url, intent_id, stripe_method, close_requested, claimed_until"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Attempt:
     `payer` is the actor (`contact:<id>`, or `public` for whoever holds the link); `payer_name` is what others may read.
     `request` is what Stripe was (or will be) asked, kept because its idempotency key must always come with the same body.
     `account` is the connected account that the money goes to; None is the platform's own. `claimed_until`: until then a
-    worker was, or is, asking Stripe to charge it; None: nobody ever has.
+    worker was, or is, asking Stripe to charge it; None: nobody ever has. `stripe_method` is Stripe's id of what was paid
+    with on the checkout's page.
     """
 
     payment: Payment
@@ -42,6 +43,7 @@ class Attempt:
     session_id: str | None = None
     session_url: str | None = None
     intent_id: str | None = None
+    stripe_method: str | None = None
     close_requested: bool = False
     claimed_until: datetime | None = None
 
@@ -72,6 +74,7 @@ def _attempt(row: Row | None) -> Attempt | None:
         session_id=row["session_id"],
         session_url=row["session_url"],
         intent_id=row["intent_id"],
+        stripe_method=row["stripe_method"],
         close_requested=row["close_requested"],
         claimed_until=row["claimed_until"],
     )
@@ -116,7 +119,7 @@ async def save_attempt(tx: Tx, attempt: Attempt) -> int:
         UPDATE payment
         SET status = $3, surplus = $4, method = $5, last4 = $6, decline = $7, receipt_number = $8, settled_at = $9,
             session_id = $10, session_url = $11, intent_id = $12, close_requested = $13, amount_refunded = $14,
-            amount_disputed = $15, sequence = sequence + 1
+            amount_disputed = $15, stripe_method = $16, sequence = sequence + 1
         WHERE merchant_id = $1 AND id = $2
         RETURNING sequence
         """,
@@ -135,13 +138,21 @@ async def save_attempt(tx: Tx, attempt: Attempt) -> int:
         attempt.close_requested,
         payment.amount_refunded,
         payment.amount_disputed,
+        attempt.stripe_method,
     )
     return sequence
 
 
-async def note_card(tx: Tx, payment_id: PaymentId, method: str | None, last4: str | None) -> None:
+async def note_card(tx: Tx, attempt: Attempt) -> None:
     """Remember which card an attempt tries. Not announced: it goes out with the attempt's outcome."""
-    await tx.execute("UPDATE payment SET method = $2, last4 = $3 WHERE id = $1", payment_id, method, last4)
+    payment = attempt.payment
+    await tx.execute(
+        "UPDATE payment SET method = $2, last4 = $3, stripe_method = $4 WHERE id = $1",
+        payment.id,
+        payment.method,
+        payment.last4,
+        attempt.stripe_method,
+    )
 
 
 async def request_close(tx: Tx, payment_id: PaymentId, *, wanted: bool = True) -> None:

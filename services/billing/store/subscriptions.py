@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from chassis.database import Database, Row, Tx
 from chassis.republish import CurrentRow
 from contracts.billing import Subscription
-from contracts.message import MerchantId, SubscriptionId
+from contracts.message import CustomerId, MerchantId, SubscriptionId
 from services.billing.domain.subscriptions import Standing
 from services.billing.store.copies import Reader
 
@@ -120,6 +120,25 @@ async def next_link(tx: Tx, subscription_id: SubscriptionId) -> int:
         subscription_id,
     )
     return generation
+
+
+async def note_given(tx: Tx, subscription_id: SubscriptionId, stripe_id: str | None) -> None:
+    """Stripe's id of the method to name once the mirror shows it; None: nothing is to be named. Not announced."""
+    await tx.execute("UPDATE subscription SET given_method = $2 WHERE id = $1", subscription_id, stripe_id)
+
+
+async def lock_given(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> list[tuple[Kept, str]]:
+    """The customer's running or paused subscriptions that wait for a method to be known, each with Stripe's id of it."""
+    rows = await tx.fetch(
+        f"""
+        SELECT {_ALL}, given_method FROM subscription
+        WHERE merchant_id = $1 AND customer_id = $2 AND status IN ('active', 'paused') AND given_method IS NOT NULL
+        ORDER BY id FOR UPDATE
+        """,  # noqa: S608 - a constant
+        merchant_id,
+        customer_id,
+    )
+    return [(kept, row["given_method"]) for row in rows if (kept := _kept(row))]
 
 
 async def put_off(db: Database | Tx, subscription_id: UUID, until: datetime | None) -> None:

@@ -19,8 +19,9 @@ from contracts.billing import (
     PaymentMethodRemoved,
     PaymentMethodStoppedWorking,
     SubscriptionChanged,
+    SubscriptionPaymentMethodChosen,
 )
-from contracts.message import CustomerId, Event, MerchantId, PaymentMethodId
+from contracts.message import CustomerId, Event, MerchantId, PaymentMethodId, SubscriptionId
 from services.billing.domain.methods import (
     EXPIRING,
     Candidate,
@@ -31,7 +32,7 @@ from services.billing.domain.methods import (
     expires_on,
     works,
 )
-from services.billing.store import debts, methods, stripe_customers
+from services.billing.store import debts, methods, stripe_customers, subscriptions
 from services.billing.store.accounts import account_of
 from services.billing.store.methods import LEFT_BEHIND, Kept, Use
 from services.billing.store.stripe_customers import Owner
@@ -70,8 +71,22 @@ async def mirror(tx: Tx, owner: Owner, wallet: Wallet, look: int) -> str | None:
         replace(now, method=_with(now.method, is_default=candidate is chosen))
         for now, candidate in zip(after, candidates, strict=True)
     ]
+    await _name_given(tx, owner, [(held.ids, now) for (held, _), now in zip(matched, marked, strict=True)])
     await _keep(tx, before, marked)
     return chosen.held.seen.stripe_id if chosen else None
+
+
+async def _name_given(tx: Tx, owner: Owner, known: list[tuple[frozenset[str], Kept]]) -> None:
+    """Subscriptions that were accepted with a method which is known only now charge that one, or it is the default anyway."""
+    for waiting, stripe_id in await subscriptions.lock_given(tx, owner.merchant_id, owner.customer_id):
+        found = next((now for ids, now in known if stripe_id in ids), None)
+        if found is None:
+            continue
+        await subscriptions.note_given(tx, SubscriptionId(waiting.state.id), None)
+        if not found.method.is_default:
+            named = replace(waiting, state=waiting.state.model_copy(update={"payment_method_id": found.id}))
+            sequence = await subscriptions.save_subscription(tx, named, None, keep_turn=True)
+            tx.announce(SubscriptionPaymentMethodChosen(state=named.state), sequence=sequence)
 
 
 def _known(before: Iterable[Kept], held: Held) -> Kept | None:

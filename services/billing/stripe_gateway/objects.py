@@ -37,10 +37,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Card:
-    """How somebody paid: `visa` and `4242`, or another method without digits."""
+    """How somebody paid: `visa` and `4242`, or another method without digits. `stripe_id` is Stripe's of that method."""
 
     method: str
     last4: str | None
+    stripe_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -267,10 +268,10 @@ def _card(charge: Mapping[str, Any]) -> Card | None:
     details = charge["payment_method_details"]
     if not details:
         return None
-    kind = details["type"]
+    kind, stripe_id = details["type"], id_in(charge.get("payment_method"))
     if kind != "card":
-        return Card(kind, (details.get(kind) or {}).get("last4"))
-    return Card(details["card"]["brand"] or "card", details["card"]["last4"])
+        return Card(kind, (details.get(kind) or {}).get("last4"), stripe_id)
+    return Card(details["card"]["brand"] or "card", details["card"]["last4"], stripe_id)
 
 
 def refusal_of(error: Mapping[str, Any]) -> Refusal:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from stripe.params import CustomerCreateParams, PaymentMethodUpdateParams
-from stripe.params.checkout import SessionCreateParams, SessionListParams
+from stripe.params.checkout import SessionCreateParams, SessionListParams, SessionRetrieveParams
 
 from contracts.message import CustomerId, MerchantId
 from services.billing.domain.methods import Seen, Wallet
@@ -46,7 +46,10 @@ class SetupReference:
 
 @dataclass(frozen=True)
 class SetupPage:
-    """A Checkout Session that gives us a payment method. `status` is open, complete or expired."""
+    """A Checkout Session that gives us a payment method. `status` is open, complete or expired.
+
+    `method` is Stripe's id of what was given, known when the setup intent came with it.
+    """
 
     id: str
     status: str
@@ -54,6 +57,7 @@ class SetupPage:
     customer: str | None
     metadata: Mapping[str, str]
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    method: str | None = None
 
 
 def setup_request(
@@ -91,6 +95,7 @@ def setup_reference_of(metadata: Mapping[str, str]) -> SetupReference | None:
 
 def setup_of(source: Mapping[str, Any]) -> SetupPage:
     """Read the session object of a setup. Raises KeyError or TypeError when it is none."""
+    intent = source.get("setup_intent")
     return SetupPage(
         id=source["id"],
         status=source["status"],
@@ -98,6 +103,7 @@ def setup_of(source: Mapping[str, Any]) -> SetupPage:
         customer=id_in(source["customer"]),
         metadata=source["metadata"] or {},
         raw=source,
+        method=id_in(intent["payment_method"]) if isinstance(intent, Mapping) else None,
     )
 
 
@@ -167,9 +173,10 @@ class StripeGateway(client.StripeGateway):
                 raise
 
     async def setup_page(self, session_id: str, account: str | None) -> SetupPage:
-        """A setup's session as it is now."""
+        """A setup's session as it is now, with the method that was given."""
+        params: SessionRetrieveParams = {"expand": ["setup_intent"]}
         async with within_budget():
-            found = await self._v1.checkout.sessions.retrieve_async(_given(session_id), {}, _options(account))
+            found = await self._v1.checkout.sessions.retrieve_async(_given(session_id), params, _options(account))
         return setup_of(found.to_dict())
 
     async def join_setup(
@@ -203,7 +210,8 @@ class StripeGateway(client.StripeGateway):
     async def find_setup(self, customer: str, setup_id: UUID, account: str | None) -> SetupPage | None:
         """The session of a setup whose answer was lost: found by its metadata among the customer's of the last two days."""
         since = int((datetime.now(UTC) - timedelta(days=2)).timestamp())
-        params = cast("SessionListParams", {"customer": _given(customer), "created": {"gte": since}, "limit": 100})
+        asked = {"customer": _given(customer), "created": {"gte": since}, "limit": 100, "expand": ["data.setup_intent"]}
+        params = cast("SessionListParams", asked)
         async with within_budget():
             page = await self._v1.checkout.sessions.list_async(params, _options(account))
             async for each in page.auto_paging_iter():

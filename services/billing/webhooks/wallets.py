@@ -78,11 +78,12 @@ async def handle(runtime: Runtime, stripe: StripeGateway, stored: StoredEvent, n
     if why_not is None and owner is not None and news.setup_id is not None:
         why_not = _why_not_theirs(setup, owner, news)
     cause = runtime.system_cause()
-    wallet, look = Wallet(None, ()), 0
+    wallet, look, method = Wallet(None, ()), 0, None
     if owner is not None and why_not is None:
         correlation_id = setup.correlation_id if setup else cause.correlation_id
         cause = replace(cause, merchant_id=owner.merchant_id, message_id=stored.id, correlation_id=correlation_id)
         if not news.ended:
+            method = await _given(stripe, setup, news)
             look = await stripe_customers.next_look(runtime.db, owner)
             wallet = await stripe.wallet(owner.stripe_id, owner.account)
     default: str | None = None
@@ -94,7 +95,7 @@ async def handle(runtime: Runtime, stripe: StripeGateway, stored: StoredEvent, n
             return
         # Subscriptions are locked before their customer's row, as by whoever changes one: first those that name a method.
         await methods.lock_users(tx, owner.merchant_id, owner.customer_id)
-        outcome = await _end_setup(tx, setup, news) or "methods mirrored"
+        outcome = await _end_setup(tx, setup, news, method) or "methods mirrored"
         if not news.ended:
             default = await wallets.mirror(tx, owner, wallet, look)
         await stripe_events.mark_done(tx, stored.id, outcome)
@@ -130,8 +131,15 @@ def _why_not_theirs(setup: Setup | None, owner: Owner, news: WalletNews) -> str 
     return None
 
 
-async def _end_setup(tx: Tx, setup: Setup | None, news: WalletNews) -> str | None:
+async def _given(stripe: StripeGateway, setup: Setup | None, news: WalletNews) -> str | None:
+    """What was given to accept a subscription, which the page's own event does not name."""
+    if setup is None or setup.subscription_id is None or setup.status == "done" or news.session_id is None:
+        return None
+    return (await stripe.setup_page(news.session_id, setup.account)).method
+
+
+async def _end_setup(tx: Tx, setup: Setup | None, news: WalletNews, method: str | None) -> str | None:
     if setup is None:
         return None
-    await agreements.setup_ended(tx, setup, "ended" if news.ended else "done")
+    await agreements.setup_ended(tx, setup, "ended" if news.ended else "done", method)
     return "setup ended" if news.ended else "setup done, methods mirrored"

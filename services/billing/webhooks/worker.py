@@ -9,13 +9,13 @@ from typing import assert_never
 from chassis.database import Tx
 from chassis.service import Runtime
 from contracts.billing import Decline, Invoice
-from contracts.message import PaymentId
 from services.billing.domain.settlement import (
     UNENDED,
     WrongAmount,
 )
-from services.billing.store import books, collecting, invoices, payments, settling, stripe_events
+from services.billing.store import agreements, books, collecting, invoices, payments, settling, stripe_events
 from services.billing.store.accounts import account_of
+from services.billing.store.agreements import Given
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import StoredEvent
 from services.billing.stripe_gateway import Refusal, StripeGateway, event_of
@@ -137,7 +137,7 @@ async def _apply(tx: Tx, told: Told, secret_key: str) -> str | WrongAmount:
         case Succeeded(took):
             return await settling.collect(tx, invoice, attempt, took, told.intent_id)
         case CardSeen():
-            return await _note_card(tx, attempt)
+            return await _note_card(tx, invoice, attempt, told)
         case OnItsWay() | Ended() | Declined() if attempt.payment.status not in UNENDED:
             return f"ignored: the attempt has already {attempt.payment.status}"
         case OnItsWay():
@@ -155,18 +155,24 @@ async def _apply(tx: Tx, told: Told, secret_key: str) -> str | WrongAmount:
 
 def _with_ids(attempt: Attempt, told: Told) -> Attempt:
     """The attempt with what this event adds to it: Stripe's ids, and the card unless one is known."""
-    payment = attempt.payment
+    payment, stripe_method = attempt.payment, attempt.stripe_method
     if told.card is not None and (payment.status != "succeeded"):
         payment = payment.model_copy(update={"method": told.card.method, "last4": told.card.last4})
-    return replace(attempt, payment=payment, session_id=attempt.session_id or told.session_id)
+        stripe_method = told.card.stripe_id
+    session_id = attempt.session_id or told.session_id
+    return replace(attempt, payment=payment, stripe_method=stripe_method, session_id=session_id)
 
 
-async def _note_card(tx: Tx, attempt: Attempt) -> str:
-    payment = attempt.payment
-    if payment.status == "succeeded":
+async def _note_card(tx: Tx, invoice: Invoice, attempt: Attempt, told: Told) -> str:
+    if attempt.payment.status != "succeeded":
+        await payments.note_card(tx, attempt)
+        return "card noted"
+    if attempt.stripe_method is not None or told.card is None or told.card.stripe_id is None:
         return "ignored: the attempt has already succeeded"
-    await payments.note_card(tx, PaymentId(payment.id), payment.method, payment.last4)
-    return "card noted"
+    # Booked while Stripe could not be asked for the card. What is charged for the subscription from then on is still open.
+    await payments.note_card(tx, replace(attempt, stripe_method=told.card.stripe_id))
+    await agreements.paid_with(tx, invoice, Given(told.card.stripe_id, attempt.account))
+    return "card noted after the money"
 
 
 async def _put_under_way(tx: Tx, invoice: Invoice, attempt: Attempt) -> str:

@@ -49,7 +49,7 @@ _HAPPENED: dict[str, tuple[str, str]] = {
     "billing.invoice.collection_stopped": (_("%(number)s is not charged automatically any more"), ""),
     "billing.subscription.created": (_("%(title)s offered"), ""),
     "billing.subscription.accepted": (_("%(title)s accepted"), "good"),
-    "billing.subscription.payment_method_chosen": (_("Another payment method chosen for %(title)s"), ""),
+    "billing.subscription.payment_method_chosen": (_("Payment method chosen for %(title)s"), ""),
     "billing.subscription.pause_planned": (_("%(title)s is going to be paused"), ""),
     "billing.subscription.paused": (_("%(title)s paused"), ""),
     "billing.subscription.resumed": (_("%(title)s goes on"), "good"),
