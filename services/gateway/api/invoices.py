@@ -249,11 +249,11 @@ async def read(request: Request, invoice_id: UUID, session: AnyAccount) -> Invoi
     responses=refusals(*COMMAND, 404, 409),
 )
 async def open_draft(
-    request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
+    request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
 ) -> Invoice:
     """It gets its number and may be paid. Members only."""
     given = body.fields() if body else {}
-    return await _by_member(request, session, OpenInvoice(invoice_id=InvoiceId(invoice_id), **given), key)
+    return await _by_member(request, session, OpenInvoice(invoice_id=invoice_id, **given), key)
 
 
 @router.post(
@@ -262,9 +262,9 @@ async def open_draft(
     summary="Mail the payment link (again)",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def send(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+async def send(request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey) -> Invoice:
     """Members only."""
-    return await _by_member(request, session, SendPaymentLink(invoice_id=InvoiceId(invoice_id)), key)
+    return await _by_member(request, session, SendPaymentLink(invoice_id=invoice_id), key)
 
 
 @router.post(
@@ -275,11 +275,11 @@ async def send(request: Request, invoice_id: UUID, session: AnyAccount, key: Ide
     responses=refusals(*COMMAND, 404, 409),
 )
 async def replace(
-    request: Request, invoice_id: UUID, body: NewPaymentLink, session: AnyAccount, key: IdempotencyKey
+    request: Request, invoice_id: InvoiceId, body: NewPaymentLink, session: AnyAccount, key: IdempotencyKey
 ) -> Invoice:
     """Answers with the new one, for the same customer; the old payment link leads on to it. Admins and managers only."""
     old = await readmodel.invoice(request.app.state.runtime.db, viewer_of(session), invoice_id)
-    command = ReplaceInvoice(invoice_id=InvoiceId(invoice_id), customer_id=old.customer_id, **body.fields())
+    command = ReplaceInvoice(invoice_id=invoice_id, customer_id=old.customer_id, **body.fields())
     return await _by_member(request, session, command, key)
 
 
@@ -290,11 +290,11 @@ async def replace(
     responses=refusals(*COMMAND, 404, 409),
 )
 async def renew(
-    request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
+    request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
 ) -> Invoice:
     """The one before leads nowhere from now on but to a page that says so. Members only."""
     given = body.fields() if body else {}
-    return await _by_member(request, session, RenewPaymentLink(invoice_id=InvoiceId(invoice_id), **given), key)
+    return await _by_member(request, session, RenewPaymentLink(invoice_id=invoice_id, **given), key)
 
 
 @router.post(
@@ -303,9 +303,9 @@ async def renew(
     summary="Withdraw the payment link",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def revoke(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+async def revoke(request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey) -> Invoice:
     """The invoice stays open in the portal. Members only."""
-    return await _by_member(request, session, RevokePaymentLink(invoice_id=InvoiceId(invoice_id)), key)
+    return await _by_member(request, session, RevokePaymentLink(invoice_id=invoice_id), key)
 
 
 @router.post(
@@ -314,9 +314,9 @@ async def revoke(request: Request, invoice_id: UUID, session: AnyAccount, key: I
     summary="Withdraw an open invoice",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def void(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+async def void(request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey) -> Invoice:
     """It keeps its number and cannot be paid any more. Admins and managers only."""
-    return await _by_member(request, session, VoidInvoice(invoice_id=InvoiceId(invoice_id)), key)
+    return await _by_member(request, session, VoidInvoice(invoice_id=invoice_id), key)
 
 
 @router.post(
@@ -325,9 +325,9 @@ async def void(request: Request, invoice_id: UUID, session: AnyAccount, key: Ide
     summary="Mark an open invoice uncollectible",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def give_up(request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+async def give_up(request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey) -> Invoice:
     """Admins and managers only."""
-    return await _by_member(request, session, GiveUpInvoice(invoice_id=InvoiceId(invoice_id)), key)
+    return await _by_member(request, session, GiveUpInvoice(invoice_id=invoice_id), key)
 
 
 @router.post(

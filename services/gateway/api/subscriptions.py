@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from contracts.billing import (
@@ -47,7 +47,7 @@ from services.gateway.api.shapes import (
 )
 from services.gateway.readmodel.lists import PAGE
 from services.gateway.readmodel.subscriptions import SubscriptionStatus
-from services.gateway.security import AnyAccount, Session, must_be_contact, must_be_member, viewer_of
+from services.gateway.security import AnyAccount, must_be_contact, must_be_member, viewer_of
 
 router = APIRouter(tags=["subscriptions"])
 
@@ -162,10 +162,21 @@ class SubscriptionChange(Given):
     payment_method_id: Annotated[UUID | None, Field(examples=[EXAMPLE])]
 
 
-async def _seen(request: Request, session: Session, subscription_id: UUID) -> SubscriptionId:
+async def _seen(request: Request, subscription_id: UUID, session: AnyAccount) -> SubscriptionId:
     """A subscription that this session may see. Raises NotFound."""
     await readmodel.subscription(request.app.state.runtime.db, viewer_of(session), subscription_id)
     return SubscriptionId(subscription_id)
+
+
+Seen = Annotated[SubscriptionId, Depends(_seen)]
+
+
+async def _seen_by_member(subscription_id: Seen, session: AnyAccount) -> SubscriptionId:
+    must_be_member(session)
+    return subscription_id
+
+
+SeenByMember = Annotated[SubscriptionId, Depends(_seen_by_member)]
 
 
 Order = (
@@ -226,12 +237,11 @@ async def read(request: Request, subscription_id: UUID, session: AnyAccount) -> 
     responses=refusals(404),
 )
 async def invoices(
-    request: Request, subscription_id: UUID, session: AnyAccount, cursor: Cursor = None, limit: Limit = PAGE
+    request: Request, subscription_id: Seen, session: AnyAccount, cursor: Cursor = None, limit: Limit = PAGE
 ) -> Items[Invoice]:
     """One for each period or instalment that was charged."""
-    seen = await _seen(request, session, subscription_id)
     found = await readmodel.invoices_of(
-        request.app.state.runtime.db, viewer_of(session), seen, cursor=cursor, limit=limit
+        request.app.state.runtime.db, viewer_of(session), subscription_id, cursor=cursor, limit=limit
     )
     return items(found, Invoice)
 
@@ -243,12 +253,13 @@ async def invoices(
     responses=refusals(*COMMAND, 404, 409),
 )
 async def change(
-    request: Request, subscription_id: UUID, body: SubscriptionChange, session: AnyAccount, key: IdempotencyKey
+    request: Request, subscription_id: Seen, body: SubscriptionChange, key: IdempotencyKey
 ) -> Subscription:
     """Members (admin, manager), and the customer's owner and billing contacts. What could not be charged is charged to it."""
-    seen = await _seen(request, session, subscription_id)
     chosen = PaymentMethodId(body.payment_method_id) if body.payment_method_id else None
-    return await _done(request, ChooseSubscriptionMethod(subscription_id=seen, payment_method_id=chosen), key)
+    return await _done(
+        request, ChooseSubscriptionMethod(subscription_id=subscription_id, payment_method_id=chosen), key
+    )
 
 
 @router.post(
@@ -257,12 +268,9 @@ async def change(
     summary="What an action would change",
     responses=refusals(*COMMAND, 404),
 )
-async def preview(
-    request: Request, subscription_id: UUID, body: Intent, session: AnyAccount, _key: IdempotencyKey
-) -> Preview:
+async def preview(request: Request, subscription_id: Seen, body: Intent, _key: IdempotencyKey) -> Preview:
     """Which charges would disappear, move or come. Nothing is changed; exactly this happens when it is then done."""
-    seen = await _seen(request, session, subscription_id)
-    question = PreviewSubscription(subscription_id=seen, **body.model_dump())
+    question = PreviewSubscription(subscription_id=subscription_id, **body.model_dump())
     return Preview.model_validate(await commands.ask(request, question))
 
 
@@ -273,12 +281,11 @@ async def preview(
     responses=refusals(*COMMAND, 404, 409),
 )
 async def pause(
-    request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey, body: Pause | None = None
+    request: Request, subscription_id: Seen, key: IdempotencyKey, body: Pause | None = None
 ) -> Subscription:
     """Members (admin, manager), and the customer's owner and billing contacts where it allows them to."""
-    seen = await _seen(request, session, subscription_id)
     given = body.model_dump(exclude_unset=True) if body else {}
-    return await _done(request, PauseSubscription(subscription_id=seen, **given), key)
+    return await _done(request, PauseSubscription(subscription_id=subscription_id, **given), key)
 
 
 @router.post(
@@ -287,10 +294,9 @@ async def pause(
     summary="End its pause",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def resume(request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Subscription:
+async def resume(request: Request, subscription_id: Seen, key: IdempotencyKey) -> Subscription:
     """Also takes a planned pause back."""
-    seen = await _seen(request, session, subscription_id)
-    return await _done(request, ResumeSubscription(subscription_id=seen), key)
+    return await _done(request, ResumeSubscription(subscription_id=subscription_id), key)
 
 
 @router.post(
@@ -300,12 +306,11 @@ async def resume(request: Request, subscription_id: UUID, session: AnyAccount, k
     responses=refusals(*COMMAND, 404, 409),
 )
 async def cancel(
-    request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey, body: Cancellation | None = None
+    request: Request, subscription_id: Seen, key: IdempotencyKey, body: Cancellation | None = None
 ) -> Subscription:
     """Invoices that are open stay open."""
-    seen = await _seen(request, session, subscription_id)
     given = body.model_dump(exclude_unset=True) if body else {}
-    return await _done(request, CancelSubscription(subscription_id=seen, **given), key)
+    return await _done(request, CancelSubscription(subscription_id=subscription_id, **given), key)
 
 
 @router.post(
@@ -314,12 +319,9 @@ async def cancel(
     summary="Take a planned cancellation back",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def undo_cancel(
-    request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey
-) -> Subscription:
+async def undo_cancel(request: Request, subscription_id: Seen, key: IdempotencyKey) -> Subscription:
     """Possible until its day has come."""
-    seen = await _seen(request, session, subscription_id)
-    return await _done(request, UndoCancelSubscription(subscription_id=seen), key)
+    return await _done(request, UndoCancelSubscription(subscription_id=subscription_id), key)
 
 
 @router.post(
@@ -328,11 +330,9 @@ async def undo_cancel(
     summary="Mail the link on which it is accepted (again)",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def send(request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Subscription:
+async def send(request: Request, subscription_id: SeenByMember, key: IdempotencyKey) -> Subscription:
     """For one without a first invoice: with a trial, or a start in the future. Members only."""
-    seen = await _seen(request, session, subscription_id)
-    must_be_member(session)
-    return await _done(request, SendSubscriptionLink(subscription_id=seen), key)
+    return await _done(request, SendSubscriptionLink(subscription_id=subscription_id), key)
 
 
 @router.post(
@@ -342,13 +342,11 @@ async def send(request: Request, subscription_id: UUID, session: AnyAccount, key
     responses=refusals(*COMMAND, 404, 409),
 )
 async def renew(
-    request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
+    request: Request, subscription_id: SeenByMember, key: IdempotencyKey, body: LinkEnd | None = None
 ) -> Subscription:
     """The one before leads nowhere from now on but to a page that says so. Members only."""
-    seen = await _seen(request, session, subscription_id)
-    must_be_member(session)
     given = body.fields() if body else {}
-    return await _done(request, RenewSubscriptionLink(subscription_id=seen, **given), key)
+    return await _done(request, RenewSubscriptionLink(subscription_id=subscription_id, **given), key)
 
 
 @router.post(
@@ -357,11 +355,9 @@ async def renew(
     summary="Withdraw the link on which it is accepted",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def revoke(request: Request, subscription_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Subscription:
+async def revoke(request: Request, subscription_id: SeenByMember, key: IdempotencyKey) -> Subscription:
     """It goes on waiting: a new link, or a mail with one, opens it again. Members only."""
-    seen = await _seen(request, session, subscription_id)
-    must_be_member(session)
-    return await _done(request, RevokeSubscriptionLink(subscription_id=seen), key)
+    return await _done(request, RevokeSubscriptionLink(subscription_id=subscription_id), key)
 
 
 @router.post(
@@ -370,11 +366,9 @@ async def revoke(request: Request, subscription_id: UUID, session: AnyAccount, k
     summary="The public URL on which it is accepted",
     responses=refusals(*COMMAND, 404, 409, 410),
 )
-async def link(request: Request, subscription_id: UUID, session: AnyAccount, _key: IdempotencyKey) -> PublicUrl:
+async def link(request: Request, subscription_id: SeenByMember, _key: IdempotencyKey) -> PublicUrl:
     """The URL is a secret and stored nowhere; asking again gives the same one. Members only."""
-    seen = await _seen(request, session, subscription_id)
-    must_be_member(session)
-    return await public_url(request, SubscriptionLinkUrl(subscription_id=seen))
+    return await public_url(request, SubscriptionLinkUrl(subscription_id=subscription_id))
 
 
 @router.post(
@@ -384,9 +378,8 @@ async def link(request: Request, subscription_id: UUID, session: AnyAccount, _ke
     responses=refusals(*COMMAND, 404, 409),
 )
 async def ask(
-    request: Request, subscription_id: UUID, body: Wish, session: AnyAccount, key: IdempotencyKey
+    request: Request, subscription_id: Seen, body: Wish, session: AnyAccount, key: IdempotencyKey
 ) -> Subscription:
     """For what the customer may not do themselves. Contacts only."""
-    seen = await _seen(request, session, subscription_id)
     must_be_contact(session)
-    return await _done(request, AskAboutSubscription(subscription_id=seen, **body.model_dump()), key)
+    return await _done(request, AskAboutSubscription(subscription_id=subscription_id, **body.model_dump()), key)
