@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, Field, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -49,7 +49,7 @@ from services.gateway.api.shapes import (
     items,
 )
 from services.gateway.readmodel.lists import PAGE
-from services.gateway.security import AnyAccount, Session, must_be_contact, must_be_member, viewer_of
+from services.gateway.security import AnyAccount, must_be_contact, must_be_member, viewer_of
 
 router = APIRouter(tags=["invoices"])
 
@@ -196,10 +196,22 @@ class Checkout(Answer):
     checkout_url: str
 
 
-async def _seen(request: Request, session: Session, invoice_id: UUID) -> InvoiceId:
+async def _seen(request: Request, invoice_id: UUID, session: AnyAccount) -> InvoiceId:
     """An invoice that this session may see. Raises NotFound."""
     await readmodel.invoice(request.app.state.runtime.db, viewer_of(session), invoice_id)
     return InvoiceId(invoice_id)
+
+
+Seen = Annotated[InvoiceId, Depends(_seen)]
+
+
+async def _seen_by_member(invoice_id: Seen, session: AnyAccount) -> InvoiceId:
+    """A foreign one is not found, a contact's own is not permitted."""
+    must_be_member(session)
+    return invoice_id
+
+
+SeenByMember = Annotated[InvoiceId, Depends(_seen_by_member)]
 
 
 MemberCommand = (
@@ -207,10 +219,7 @@ MemberCommand = (
 )
 
 
-async def _by_member(request: Request, session: Session, command: MemberCommand, key: str | None) -> Invoice:
-    """Send a member's command about an invoice: a foreign one is not found, a contact's own is not permitted."""
-    await _seen(request, session, command.invoice_id)
-    must_be_member(session)
+async def _done(request: Request, command: MemberCommand, key: str | None) -> Invoice:
     with as_given(given_name):
         return Invoice.model_validate(await commands.send(request, command, id=key))
 
@@ -249,11 +258,11 @@ async def read(request: Request, invoice_id: UUID, session: AnyAccount) -> Invoi
     responses=refusals(*COMMAND, 404, 409),
 )
 async def open_draft(
-    request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
+    request: Request, invoice_id: SeenByMember, key: IdempotencyKey, body: LinkEnd | None = None
 ) -> Invoice:
     """It gets its number and may be paid. Members only."""
     given = body.fields() if body else {}
-    return await _by_member(request, session, OpenInvoice(invoice_id=invoice_id, **given), key)
+    return await _done(request, OpenInvoice(invoice_id=invoice_id, **given), key)
 
 
 @router.post(
@@ -262,9 +271,9 @@ async def open_draft(
     summary="Mail the payment link (again)",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def send(request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+async def send(request: Request, invoice_id: SeenByMember, key: IdempotencyKey) -> Invoice:
     """Members only."""
-    return await _by_member(request, session, SendPaymentLink(invoice_id=invoice_id), key)
+    return await _done(request, SendPaymentLink(invoice_id=invoice_id), key)
 
 
 @router.post(
@@ -275,12 +284,12 @@ async def send(request: Request, invoice_id: InvoiceId, session: AnyAccount, key
     responses=refusals(*COMMAND, 404, 409),
 )
 async def replace(
-    request: Request, invoice_id: InvoiceId, body: NewPaymentLink, session: AnyAccount, key: IdempotencyKey
+    request: Request, invoice_id: SeenByMember, body: NewPaymentLink, session: AnyAccount, key: IdempotencyKey
 ) -> Invoice:
     """Answers with the new one, for the same customer; the old payment link leads on to it. Admins and managers only."""
     old = await readmodel.invoice(request.app.state.runtime.db, viewer_of(session), invoice_id)
     command = ReplaceInvoice(invoice_id=invoice_id, customer_id=old.customer_id, **body.fields())
-    return await _by_member(request, session, command, key)
+    return await _done(request, command, key)
 
 
 @router.post(
@@ -290,11 +299,11 @@ async def replace(
     responses=refusals(*COMMAND, 404, 409),
 )
 async def renew(
-    request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey, body: LinkEnd | None = None
+    request: Request, invoice_id: SeenByMember, key: IdempotencyKey, body: LinkEnd | None = None
 ) -> Invoice:
     """The one before leads nowhere from now on but to a page that says so. Members only."""
     given = body.fields() if body else {}
-    return await _by_member(request, session, RenewPaymentLink(invoice_id=invoice_id, **given), key)
+    return await _done(request, RenewPaymentLink(invoice_id=invoice_id, **given), key)
 
 
 @router.post(
@@ -303,9 +312,9 @@ async def renew(
     summary="Withdraw the payment link",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def revoke(request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+async def revoke(request: Request, invoice_id: SeenByMember, key: IdempotencyKey) -> Invoice:
     """The invoice stays open in the portal. Members only."""
-    return await _by_member(request, session, RevokePaymentLink(invoice_id=invoice_id), key)
+    return await _done(request, RevokePaymentLink(invoice_id=invoice_id), key)
 
 
 @router.post(
@@ -314,9 +323,9 @@ async def revoke(request: Request, invoice_id: InvoiceId, session: AnyAccount, k
     summary="Withdraw an open invoice",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def void(request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+async def void(request: Request, invoice_id: SeenByMember, key: IdempotencyKey) -> Invoice:
     """It keeps its number and cannot be paid any more. Admins and managers only."""
-    return await _by_member(request, session, VoidInvoice(invoice_id=invoice_id), key)
+    return await _done(request, VoidInvoice(invoice_id=invoice_id), key)
 
 
 @router.post(
@@ -325,9 +334,9 @@ async def void(request: Request, invoice_id: InvoiceId, session: AnyAccount, key
     summary="Mark an open invoice uncollectible",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def give_up(request: Request, invoice_id: InvoiceId, session: AnyAccount, key: IdempotencyKey) -> Invoice:
+async def give_up(request: Request, invoice_id: SeenByMember, key: IdempotencyKey) -> Invoice:
     """Admins and managers only."""
-    return await _by_member(request, session, GiveUpInvoice(invoice_id=invoice_id), key)
+    return await _done(request, GiveUpInvoice(invoice_id=invoice_id), key)
 
 
 @router.post(
@@ -336,14 +345,12 @@ async def give_up(request: Request, invoice_id: InvoiceId, session: AnyAccount, 
     summary="The public URL of an invoice",
     responses=refusals(*COMMAND, 404, 409, 410),
 )
-async def link(request: Request, invoice_id: UUID, session: AnyAccount, _key: IdempotencyKey) -> PublicUrl:
+async def link(request: Request, invoice_id: SeenByMember, _key: IdempotencyKey) -> PublicUrl:
     """Whoever has it pays an open invoice, and finds a paid one's receipt. Drafts have none.
 
     The URL is a secret and stored nowhere; asking again gives the same one. Members only.
     """
-    seen = await _seen(request, session, invoice_id)
-    must_be_member(session)
-    return await public_url(request, PayLinkUrl(invoice_id=seen))
+    return await public_url(request, PayLinkUrl(invoice_id=invoice_id))
 
 
 async def public_url(request: Request, question: Question[MailFacts]) -> PublicUrl:
@@ -361,13 +368,14 @@ async def public_url(request: Request, question: Question[MailFacts]) -> PublicU
     responses=refusals(*COMMAND, 404, 409, 410),
 )
 async def pay(
-    request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey, body: Payable | None = None
+    request: Request, invoice_id: Seen, session: AnyAccount, key: IdempotencyKey, body: Payable | None = None
 ) -> Checkout:
     """Send the browser to `checkout_url`. The customer's own contacts only; others pay through the public URL."""
-    seen = await _seen(request, session, invoice_id)
     must_be_contact(session)
     given = body.model_dump(exclude_unset=True) if body else {}
-    command = StartInvoicePayment(invoice_id=seen, return_path=f"/portal/payments/{seen}?paid=confirming", **given)
+    command = StartInvoicePayment(
+        invoice_id=invoice_id, return_path=f"/portal/payments/{invoice_id}?paid=confirming", **given
+    )
     return Checkout.model_validate(await commands.send(request, command, id=key))
 
 
@@ -386,10 +394,9 @@ _PDF: dict[int | str, dict[str, Any]] = {
     response_class=Response,
     responses=_PDF | refusals(404, 504),
 )
-async def invoice_pdf(request: Request, invoice_id: UUID, session: AnyAccount) -> Response:
+async def invoice_pdf(request: Request, invoice_id: Seen, session: AnyAccount) -> Response:
     """Drafts have none."""
-    seen = await _seen(request, session, invoice_id)
-    return await _document(request, InvoicePdf(invoice_id=seen, locale=session.locale))
+    return await _document(request, InvoicePdf(invoice_id=invoice_id, locale=session.locale))
 
 
 @router.get(
@@ -401,15 +408,14 @@ async def invoice_pdf(request: Request, invoice_id: UUID, session: AnyAccount) -
 )
 async def receipt_pdf(
     request: Request,
-    invoice_id: UUID,
+    invoice_id: Seen,
     session: AnyAccount,
     payment_id: Annotated[UUID | None, Query(description="Another payment of this invoice.")] = None,
 ) -> Response:
     """There is one as soon as money has arrived."""
-    seen = await _seen(request, session, invoice_id)
     return await _document(
         request,
-        ReceiptPdf(invoice_id=seen, payment_id=payment_id and PaymentId(payment_id), locale=session.locale),
+        ReceiptPdf(invoice_id=invoice_id, payment_id=payment_id and PaymentId(payment_id), locale=session.locale),
     )
 
 

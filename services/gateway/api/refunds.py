@@ -13,7 +13,7 @@ from contracts.billing import CreditNotePdf, Difference, RefundInvoice, TaxLine
 from contracts.message import Amount, InvoiceId, NotFound, PaymentId, RefundId, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.invoices import _PDF, _document, _seen
+from services.gateway.api.invoices import _PDF, SeenByMember, _document
 from services.gateway.api.shapes import Answer, Cursor, Given, IdempotencyKey, Items, Limit, items
 from services.gateway.readmodel.lists import PAGE
 from services.gateway.security import AnyAccount, must_be_member, viewer_of
@@ -94,15 +94,13 @@ class NewRefund(Given):
     responses=refusals(*COMMAND, 404, 409),
 )
 async def refund(
-    request: Request, invoice_id: UUID, session: AnyAccount, key: IdempotencyKey, body: NewRefund | None = None
+    request: Request, invoice_id: SeenByMember, key: IdempotencyKey, body: NewRefund | None = None
 ) -> Refund:
     """Members who are admin or manager. *created* and *unknown* are saved, and become something else by themselves."""
-    seen = await _seen(request, session, invoice_id)
-    must_be_member(session)
     given = body.model_dump(exclude_unset=True) if body else {}
     if given.get("payment_id"):
         given["payment_id"] = PaymentId(given["payment_id"])
-    return Refund.model_validate(await commands.send(request, RefundInvoice(invoice_id=seen, **given), id=key))
+    return Refund.model_validate(await commands.send(request, RefundInvoice(invoice_id=invoice_id, **given), id=key))
 
 
 @router.get("/refunds", operation_id="listRefunds", summary="Refunds, newest first")
