@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from chassis.tokens import digest
-from contracts.billing import CreatePaymentLink, InvoiceGivenUp, InvoiceOpened, InvoicePaid
+from contracts.billing import CreatePaymentLink, InvoiceGivenUp, InvoiceOpened, InvoicePaid, ReadStripeAccount
 from contracts.identity import Customer, Member, Merchant, UpdateCustomer, UpdateMerchant
-from contracts.message import FieldError, InvalidInput
+from contracts.message import FieldError, InvalidInput, NotAccepted
 from tests.integration.gateway.world import World, invoice, with_link
 
 
@@ -86,6 +86,7 @@ async def test_an_emptied_setting_is_sent_as_empty(world: World, merchant: Merch
         return merchant
 
     world.owners.answers[UpdateMerchant] = save
+    world.owners.answers[ReadStripeAccount] = lambda _: NotAccepted()
     emptied = dict.fromkeys(("support_email", "support_phone", "tax_id"), "")
     async with await browser_of(world, member) as browser:
         form = fields_of((await browser.get("/console/settings")).text, "/console/settings")
