@@ -247,6 +247,8 @@ class Answerer:
                 return await self._refuse(work, refused)
             except Exception as surprise:
                 if transient(surprise) and attempt < _TRIES:
+                    extra = {"request": request.type, "attempt": attempt, "error": repr(surprise)}
+                    log.warning("A request is tried again.", extra=extra)
                     await asyncio.sleep(0.05 * attempt)
                     continue
                 incident = str(new_id())
