@@ -16,6 +16,8 @@ from aiormq import spec
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 from aiormq.channel import Channel
 
+from chassis.tasks import cancelled_by_us, end
+
 log = logging.getLogger("portal.amqp")
 
 Properties = spec.Basic.Properties
@@ -31,16 +33,6 @@ class Unroutable(Exception):  # noqa: N818 - the same
 
 class Unconfirmed(Exception):  # noqa: N818 - the same
     """It was sent, and the connection ended before the broker's word. It may or may not have arrived."""
-
-
-def cancelled_by_us() -> bool:
-    """Whether somebody ends the running task.
-
-    aiormq also cancels its own futures when a connection breaks under them: such a CancelledError says that the
-    connection is lost, and a task that took it for its end would never come back.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Link:
@@ -65,8 +57,7 @@ class Link:
 
     async def __aexit__(self, *_: object) -> None:
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+            await end([self._keeper], patience=1)
         if self._connection is not None and not self._connection.is_closed:
             await asyncio.wait({asyncio.ensure_future(self._connection.close())}, timeout=2)
 

@@ -20,6 +20,7 @@ from chassis.amqp import BrokerUnavailable, Properties, Unconfirmed
 from chassis.deliveries import Delivery, Fate, Poison
 from chassis.listeners import Checker, FactListener, FollowerListener
 from chassis.requests import Answer
+from chassis.tasks import end
 from chassis.telemetry import correlation, duration, handled
 from contracts.message import EVENTS, NOUNS, REQUESTS, fact_queue, follower_queue
 
@@ -34,6 +35,7 @@ _REQUEST_PREFETCH = 64
 _FACT_PREFETCH = 32
 _FOLLOWER_PREFETCH = 200
 _WATCH_SECONDS = 5.0
+_CONNECT_SECONDS = 4.0
 
 Take = Callable[[Delivery], Awaitable[None]]
 
@@ -48,6 +50,7 @@ class Consumers:
         """Set once this process has declared every queue that its service's events go to."""
         self.in_flight = 0
         self._broker: RabbitBroker | None = None
+        self._starting: asyncio.Future[None] | None = None
         self._subscribers: list[RabbitSubscriber] = []
         self._fate = Fate(runtime.rpc.link)
         # Asked twice per message, and it reads a URL. Bounded: a forger may name any sender.
@@ -91,6 +94,7 @@ class Consumers:
             serializer=None,
             graceful_timeout=self.runtime.settings.drain_seconds,
             reconnect_interval=1.0,
+            timeout=_CONNECT_SECONDS,
             logger=None,
         )
         self._broker = broker
@@ -109,8 +113,11 @@ class Consumers:
             listener = FactListener(self.runtime.db, event, handler, self._check, self._fate)
             channel = Channel(prefetch_count=_FACT_PREFETCH)
             self._subscribe(broker, name, topology.consumed_arguments(name), channel, listener.take)
+        # Never cancelled midway: aio-pika would go on connecting, for a connection that nobody can close any more, and its
+        # task outlives even the end of the loop.
+        self._starting = asyncio.ensure_future(broker.start())
         async with asyncio.timeout(20):
-            await broker.start()
+            await asyncio.shield(self._starting)
         self.started = True
 
     def _subscribe(
@@ -206,6 +213,8 @@ class Consumers:
     async def stop(self, seconds: float) -> None:
         """Take nothing more, finish what was taken, at most so many seconds. What is left the broker gives to others."""
         self.started = False
+        if self._starting is not None:
+            await asyncio.wait({self._starting}, timeout=_CONNECT_SECONDS + 1)
         for subscriber in self._subscribers:
             # FastStream's own stop drains first, and swallows what is delivered meanwhile until its channel closes.
             queue, tag = subscriber._queue_obj, subscriber._consumer_tag  # noqa: SLF001 - it offers no other way to cancel first
@@ -213,22 +222,26 @@ class Consumers:
                 await asyncio.wait({asyncio.ensure_future(queue.cancel(tag))}, timeout=2)
                 subscriber._consumer_tag = None  # noqa: SLF001 - cancelled already
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while loop.time() < end and (self.in_flight or any(each.busy for each in self._followers)):  # noqa: ASYNC110 - two kinds of counters, and a deadline
+        deadline = loop.time() + seconds
+        while loop.time() < deadline and (self.in_flight or any(each.busy for each in self._followers)):  # noqa: ASYNC110 - two kinds of counters, and a deadline
             await asyncio.sleep(0.02)
-        for batch in self._batches:
-            batch.cancel()
-        await asyncio.gather(*self._batches, return_exceptions=True)
+        await end(self._batches, patience=1)
         await self._close()
 
     async def _close(self) -> None:
-        broker, self._broker, self._subscribers = self._broker, None, []
+        broker, starting = self._broker, self._starting
+        if starting is not None:
+            await asyncio.wait({starting}, timeout=_CONNECT_SECONDS + 1)
         if broker is not None:
             closing = asyncio.ensure_future(broker.stop())
             done, _ = await asyncio.wait({closing}, timeout=5)
             for task in done:
                 if (error := task.exception()) is not None:
                     log.warning("The consuming connection did not close cleanly.", extra={"error": repr(error)})
+        if starting is not None:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        self._broker, self._starting, self._subscribers = None, None, []
 
 
 async def _by_delivered(_: IncomingMessage) -> None:

@@ -15,6 +15,7 @@ import asyncpg
 
 from chassis.clock import Clock
 from chassis.ids import new_id
+from chassis.tasks import end
 from chassis.telemetry import traceparent
 from contracts.message import Actor, Event, EventEnvelope, MerchantId, NotFound, Service, system
 
@@ -188,8 +189,7 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
+            await end([self._listener], patience=1)
         if self._pool is not None:
             try:
                 async with asyncio.timeout(5):

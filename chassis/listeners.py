@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from chassis.amqp import cancelled_by_us
 from chassis.copies import Change, Seen, caused_by, change_of, noun_of, seen_in, upsert
 from chassis.database import Database, Tx, system_cause, transient
 from chassis.deliveries import Acks, Delivery, Fate, Poison
+from chassis.tasks import cancelled_by_us
 from chassis.telemetry import correlation, duration, handled, span
 from contracts.message import EVENTS, NOUNS, Event, EventEnvelope, Service, State, republished_type
 

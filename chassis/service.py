@@ -20,7 +20,6 @@ import uvicorn
 from pydantic import ValidationError
 
 from chassis import deadletters, health, schedules
-from chassis.amqp import cancelled_by_us
 from chassis.clock import Clock
 from chassis.consumers import Consumers
 from chassis.database import Cause, Database, Tx, system_cause
@@ -32,6 +31,7 @@ from chassis.requests import Answerer, Commands, Questions, steps
 from chassis.rpc import RpcClient
 from chassis.schedules import Schedule
 from chassis.settings import ServiceSettings
+from chassis.tasks import cancelled_by_us, end
 from chassis.telemetry import configure_logging, configure_tracing
 from chassis.topology import answered_requests, followed_nouns, handled_events
 from contracts.message import NOUNS, REQUESTS, MerchantId, Republished
@@ -114,6 +114,7 @@ class Runtime:
         self.when_draining: list[Callable[[], object]] = []
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._consuming: list[asyncio.Task[None]] = []
 
     @property
     def consuming(self) -> bool:
@@ -137,7 +138,7 @@ class Runtime:
         declared = self.consumers.declared
         relay = Relay(self.db, self.rpc.link, poll_seconds=self.settings.pick_up_seconds, declared=declared)
         self._go("relay", relay.run)
-        self._go("consumers", self.consumers.run)
+        self._consuming = [self._go("consumers", self.consumers.run)]
         housekeeping = Schedule("chassis.prune", timedelta(hours=1), schedules.prune)
         for schedule in (*self.wiring.schedules, housekeeping):
             self._go(f"schedule {schedule.name}", partial(schedules.keep, self, schedule))
@@ -145,8 +146,10 @@ class Runtime:
             self._go(f"worker {name}", partial(work, self))
         log.info("Started.")
 
-    def _go(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        self._tasks.append(asyncio.create_task(self._restarting(name, work), name=name))
+    def _go(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._restarting(name, work), name=name)
+        self._tasks.append(task)
+        return task
 
     @staticmethod
     async def _restarting(name: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -177,10 +180,11 @@ class Runtime:
         """Stop taking, finish what was taken, then close: consumers first, the outbox' relay and the pool last."""
         self.draining = True
         log.info("Stopping: finishing what was taken.")
+        # First: it may be opening what would then be left open.
+        await end(self._consuming, patience=1)
         await self.consumers.stop(self.settings.drain_seconds)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Some finish what they have begun, for as long.
+        await end(self._tasks, patience=self.settings.drain_seconds + 1)
         await self._stack.aclose()
         log.info("Stopped.")
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -13,6 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from chassis import deadletters, health, telemetry
 from chassis.amqp import Properties
+from chassis.migrations import migrate
 from chassis.schedules import Schedule, claim
 from chassis.service import Runtime
 from contracts.message import NotAccepted
@@ -71,6 +73,54 @@ async def test_an_orderly_end_finishes_what_was_taken(pair: Pair) -> None:
     with pytest.raises(NotAccepted):
         await pair.gateway.rpc.ask(CreateTodo(customer_id=CUSTOMER, title="late"), cause())
     await pair.todos.start()  # the fixture stops it once more
+
+
+@pytest.mark.parametrize("first", range(0, 200, 40))
+async def test_a_service_can_be_stopped_at_any_moment_of_its_start(
+    database: str, vhost: Vhost, tmp_path: Path, first: int
+) -> None:
+    service = todos_service(database, vhost, tmp_path)
+    migrate(database, service.migrations)
+    before = asyncio.all_tasks()
+    for milliseconds in range(first, first + 40, 4):
+        runtime = Runtime(service)
+        await runtime.start()
+        await asyncio.sleep(milliseconds / 1000)
+        async with asyncio.timeout(5):
+            await runtime.stop()
+    await nothing_goes_on(before)
+
+
+async def test_a_service_can_be_stopped_while_the_broker_says_nothing(
+    database: str, vhost: Vhost, tmp_path: Path
+) -> None:
+    """As it does when it stands still: the connection is taken, and nobody answers on it."""
+    taken: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    silent = await asyncio.start_server(lambda _, writer: taken.put_nowait(writer), "127.0.0.1", 0)
+    service = todos_service(database, vhost, tmp_path)
+    migrate(database, service.migrations)
+    before = asyncio.all_tasks()
+    runtime = Runtime(service)
+    # The publishing connection is up; the one that consumes is the one that hangs.
+    address = f"amqp://portal_todos@127.0.0.1:{silent.sockets[0].getsockname()[1]}/"
+    runtime.settings = runtime.settings.model_copy(update={"amqp_url": address})
+    await runtime.start()
+    async with asyncio.timeout(10):
+        connection = await taken.get()
+        await runtime.stop()
+    await nothing_goes_on(before)
+    connection.close()
+    silent.close()
+    await silent.wait_closed()
+
+
+async def nothing_goes_on(before: set[asyncio.Task[Any]]) -> None:
+    """Fail when tasks live that were not there before: a process would never end."""
+
+    async def ended() -> bool:
+        return not asyncio.all_tasks() - before
+
+    await eventually(ended, 3)
 
 
 async def test_health_tells_what_stands_in_the_way(pair: Pair) -> None:
