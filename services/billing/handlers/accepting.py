@@ -14,10 +14,10 @@ from services.billing.domain import subscriptions as domain
 from services.billing.domain.periods import local_day
 from services.billing.handlers.access import require_living_link
 from services.billing.handlers.setups import Purpose, hosted_setup
-from services.billing.handlers.subscribing import current_token
 from services.billing.handlers.subscriptions import require_changer, require_sight, zone_of
 from services.billing.settings import Settings
 from services.billing.store import agreements, subscriptions
+from services.billing.store.links import token_in
 from services.billing.store.subscriptions import Kept
 from services.billing.stripe_gateway import StripeGateway
 
@@ -36,10 +36,13 @@ async def accept_subscription(
     if refused := domain.why_not(agreements.terms_of(kept.state), kept.standing, "accept", today, "customer"):
         raise SubscriptionNotChangeable(refused.sentence, why=refused.code)
     order = SubscriptionId(kept.state.id)
-    token = current_token(kept, settings.secret_key)
     link = kept.state.link
     purpose = Purpose(
-        CustomerId(kept.state.customer_id), command.return_path, order, token, link.renewed_at if link else None
+        CustomerId(kept.state.customer_id),
+        command.return_path,
+        order,
+        token_in(command.return_path, link),
+        link.renewed_at if link else None,
     )
     return await hosted_setup(work, purpose, stripe=stripe, settings=settings)
 

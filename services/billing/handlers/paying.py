@@ -32,7 +32,7 @@ from services.billing.handlers.setups import Unknown, make_customer
 from services.billing.settings import Settings
 from services.billing.store import books, copies, invoices, payments, stripe_customers, stripe_events
 from services.billing.store.accounts import account_of
-from services.billing.store.links import current_token
+from services.billing.store.links import current_token, token_in
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import (
@@ -69,9 +69,10 @@ class Answered:
 
 @dataclass(frozen=True)
 class Mine:
-    """This payer's attempt: open its checkout, or see whether it is still open."""
+    """This payer's attempt: open its checkout, or see whether it is still open. `token`: their link's, "" without one."""
 
     attempt: Attempt
+    token: str
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ async def start_invoice_payment(
                 match plan:
                     case Answered(result):
                         return result
-                    case Mine(attempt):
-                        if started := await _go_on(work, attempt, stripe, settings):
+                    case Mine(attempt, token):
+                        if started := await _go_on(work, attempt, token, stripe, settings):
                             return started
                     case Others(attempt):
                         await close_checkout(work, attempt, stripe, settings)
@@ -123,6 +124,7 @@ async def _plan(work: Work, command: StartInvoicePayment, settings: Settings) ->
         require_open(invoice)
         payer = payer_of(actor)
         payable = _payable(invoice, command.amount)
+        token = token_in(command.return_path, invoice.link)
         standing = await payments.open_attempt(tx, tx.merchant, command.invoice_id)
         if standing is None:
             await _require_unused(tx, command.invoice_id, payer)
@@ -132,7 +134,7 @@ async def _plan(work: Work, command: StartInvoicePayment, settings: Settings) ->
                 return stripe_id
             attempt = await _new_attempt(tx, invoice, payable, command, settings, stripe_id, account)
             await books.payment_started(tx, attempt)
-            return Mine(attempt)
+            return Mine(attempt, token)
         if standing.payment.automatic:
             raise InvoiceNotPayable("This invoice is being charged automatically right now.", why="charging")
         if standing.payer != payer or standing.payment.amount != payable:
@@ -142,7 +144,7 @@ async def _plan(work: Work, command: StartInvoicePayment, settings: Settings) ->
             result = _result(standing, standing.session_url)
             tx.reply(result)
             return Answered(result)
-        return Mine(standing)
+        return Mine(standing, token)
 
 
 def payer_of(actor: Actor) -> str:
@@ -211,7 +213,7 @@ async def _new_attempt(
         currency=invoice.currency,
         created_at=tx.now,
     )
-    success_url, cancel_url = _return_urls(settings.public_url, await _without_token(tx, invoice, command, settings))
+    success_url, cancel_url = _return_urls(settings.public_url, _without_token(command.return_path, invoice))
     request = checkout_request(
         Reference(invoice.merchant_id, InvoiceId(invoice.id), PaymentId(payment.id)),
         Money(payable, invoice.currency),
@@ -243,15 +245,19 @@ def _return_urls(public_url: str, return_path: str) -> tuple[str, str]:
     return success_url, f"{back}?{'&'.join(kept)}" if kept else back
 
 
-async def _without_token(tx: Tx, invoice: Invoice, command: StartInvoicePayment, settings: Settings) -> str:
+def _without_token(return_path: str, invoice: Invoice) -> str:
     """The return path as it may be stored: a pay link's token stands in no row of ours."""
-    token = await current_token(tx, settings.secret_key, InvoiceId(invoice.id))
-    return command.return_path.replace(token, _TOKEN)
+    token = token_in(return_path, invoice.link)
+    return return_path.replace(token, _TOKEN) if token else return_path
 
 
-async def _with_token(work: Work, attempt: Attempt, settings: Settings) -> dict[str, Any]:
-    """The stored request as it is sent, the same each time: its idempotency key demands it."""
-    token = await current_token(work.db, settings.secret_key, attempt.payment.invoice_id)
+async def _with_token(work: Work, attempt: Attempt, token: str, settings: Settings) -> dict[str, Any]:
+    """The stored request as it is sent, the same each time: its idempotency key demands it.
+
+    Whoever closes another's checkout has no token. The derived one is it, unless the secret key was changed; then Stripe
+    says that the key had another body, and the session is looked for.
+    """
+    token = token or await current_token(work.db, settings.secret_key, attempt.payment.invoice_id)
     urls = {name: str(attempt.request[name]).replace(_TOKEN, token) for name in ("success_url", "cancel_url")}
     return {**attempt.request, **urls}
 
@@ -262,10 +268,12 @@ def balance_of(invoice: Invoice) -> Balance:
     return Balance(invoice.status, invoice.currency, *money, invoice.amount_refunded, invoice.amount_disputed)
 
 
-async def _go_on(work: Work, attempt: Attempt, stripe: StripeGateway, settings: Settings) -> CheckoutStarted | None:
+async def _go_on(
+    work: Work, attempt: Attempt, token: str, stripe: StripeGateway, settings: Settings
+) -> CheckoutStarted | None:
     """The URL of this payer's checkout; None when it has expired and a new attempt may begin."""
     try:
-        checkout = await _checkout_of(work, attempt, stripe, settings)
+        checkout = await _checkout_of(work, attempt, token, stripe, settings)
     except StripeRefusedError as refused:
         decline = Decline(code=refused.code, message=refused.message[:500], at=work.db.clock.now())
         await _end(work, attempt, decline)
@@ -286,12 +294,14 @@ async def _go_on(work: Work, attempt: Attempt, stripe: StripeGateway, settings: 
     return await _store(work, attempt, checkout.id, checkout.url)
 
 
-async def _checkout_of(work: Work, attempt: Attempt, stripe: StripeGateway, settings: Settings) -> Checkout | None:
+async def _checkout_of(
+    work: Work, attempt: Attempt, token: str, stripe: StripeGateway, settings: Settings
+) -> Checkout | None:
     if attempt.session_id is not None:
         return await stripe.checkout(attempt.session_id, attempt.account)
     payment = attempt.payment
     age = work.db.clock.now() - payment.created_at
-    request = await _with_token(work, attempt, settings)
+    request = await _with_token(work, attempt, token, settings)
     return await stripe.join_checkout(request, attempt.key, PaymentId(payment.id), age, attempt.account)
 
 
@@ -305,7 +315,7 @@ async def close_checkout(work: Work, attempt: Attempt, stripe: StripeGateway, se
     if attempt.payment.automatic:
         raise InvoiceNotPayable("This invoice is being charged automatically right now.", why="charging")
     try:
-        checkout = await _checkout_of(work, attempt, stripe, settings)
+        checkout = await _checkout_of(work, attempt, "", stripe, settings)
         if checkout is not None and checkout.status == "open":
             checkout = await stripe.expire_checkout(checkout.id, attempt.account)
     except StripeRefusedError:

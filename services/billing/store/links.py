@@ -1,5 +1,6 @@
 """Public URLs: whether one is dead, and making an invoice's anew."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -39,6 +40,15 @@ def pay_link_token(secret_key: str, invoice_id: InvoiceId, generation: int) -> s
 async def current_token(db: Reader, secret_key: str, invoice_id: InvoiceId) -> str:
     """The secret in an invoice's public URL of its present generation."""
     return pay_link_token(secret_key, invoice_id, await invoices.link_generation(db, invoice_id))
+
+
+def token_in(path: str, link: PayLink | None) -> str:
+    """The secret of this link where it stands in a path; "" when it does not.
+
+    It is found by its hash: a link that was made under an earlier secret key works, and nobody can derive its secret.
+    """
+    parts = re.split("[/?=&]", path)
+    return next((each for each in parts if link is not None and digest(each) == link.token_sha256), "")
 
 
 async def usual_end(tx: Tx, merchant_id: MerchantId) -> datetime | None:

@@ -35,7 +35,7 @@ from services.billing.handlers.defaults import change_defaults
 from services.billing.schedules import close_one
 from services.billing.store import payments
 from services.billing.store.defaults import defaults
-from tests.integration.billing.shop import Shop, payment_link, under_another_key
+from tests.integration.billing.shop import Shop, fake, payment_link, under_another_key
 
 PUBLIC = Actor(kind="public")
 
@@ -49,9 +49,8 @@ async def url_token(shop: Shop, invoice: Invoice) -> str:
 
 
 async def pays_by_link(shop: Shop, invoice: Invoice, token: str, **more: Any) -> CheckoutStarted:
-    command = StartInvoicePayment(
-        invoice_id=InvoiceId(invoice.id), link_token_sha256=digest(token), return_path="/pay/x", **more
-    )
+    given = {"return_path": "/pay/x"} | more
+    command = StartInvoicePayment(invoice_id=InvoiceId(invoice.id), link_token_sha256=digest(token), **given)
     started: CheckoutStarted = await shop.order(command, PUBLIC)
     return started
 
@@ -218,6 +217,23 @@ async def test_a_link_of_an_earlier_secret_key_is_not_handed_out_and_mailing_mak
         assert (sent.link.token_sha256, sent.link.earlier_sha256) == (digest(new), (digest(old),))
         said = await shop.h.ask(facts, actor=system, merchant_id=merchant_id)
         assert (said.still_true, said.path) == (True, f"/pay/{new}")
+
+
+async def test_a_link_of_an_earlier_secret_key_stands_in_no_row_and_leads_back_after_paying(fake_shop: Shop) -> None:
+    invoice = await fake_shop.link()
+    old = await url_token(fake_shop, invoice)
+    async with under_another_key(fake_shop) as shop:
+        started = await pays_by_link(shop, invoice, old, return_path=f"/pay/{old}?paid=confirming")
+        # The answer was lost: it is gone on with under the same key, which must come with the same body.
+        await shop.h.db.execute("UPDATE payment SET session_id = NULL, session_url = NULL")
+        shop.later(minutes=1)
+        assert await pays_by_link(shop, invoice, old, return_path=f"/pay/{old}?paid=confirming") == started
+        (session,) = fake(shop).sessions.values()
+        assert session["request"]["success_url"] == f"https://portal.test/pay/{old}?paid=confirming"
+        assert session["request"]["cancel_url"] == f"https://portal.test/pay/{old}"
+        stored = await shop.h.db.fetchval("SELECT request FROM payment WHERE invoice_id = $1", invoice.id)
+        assert old not in stored
+        assert "/pay/{pay_link_token}?paid=confirming" in stored
 
 
 async def test_whoever_holds_an_expired_link_has_a_fresh_one_mailed_once_an_hour(fake_shop: Shop) -> None:

@@ -23,7 +23,7 @@ from contracts.billing import (
     SubscriptionNotChangeable,
 )
 from contracts.message import Actor, InvalidInput, NotAllowed, NotFound, SubscriptionId
-from tests.integration.billing.shop import Shop, under_another_key
+from tests.integration.billing.shop import Shop, fake, under_another_key
 from tests.integration.billing.test_subscriptions import accepted, monthly, now
 from tests.integration.billing.wallets import Purse
 
@@ -119,6 +119,19 @@ async def test_a_link_of_an_earlier_secret_key_is_not_handed_out_and_mailing_mak
         sent = await shop.order(SendSubscriptionLink(subscription_id=order_of(made)))
         new = await token_of(shop, made)
         assert (sent.link.token_sha256, sent.link.earlier_sha256) == (digest(new), (digest(old),))
+
+
+async def test_a_link_of_an_earlier_secret_key_stands_in_no_row_and_leads_back_after_a_card_was_given(
+    fake_shop: Shop,
+) -> None:
+    made = await offered(fake_shop)
+    old = await token_of(fake_shop, made)
+    async with under_another_key(fake_shop) as shop:
+        assert (await accepts(shop, made, old)).setup_url
+        (page,) = fake(shop).pages.values()
+        assert page["request"]["success_url"] == f"https://portal.test/pay/{old}?added=confirming"
+        stored = await shop.h.db.fetchval("SELECT request FROM setup WHERE subscription_id = $1", made.id)
+        assert old not in stored
 
 
 @pytest.mark.parametrize("order", [RevokeSubscriptionLink, RenewSubscriptionLink])
