@@ -184,24 +184,24 @@ def frozen(chaos: Chaos) -> None:
 
 def connections_cut(chaos: Chaos, commits: tuple[Service, ...], confirms: tuple[Service, ...]) -> None:
     """Between COMMIT and its reply, before a publish arrives, between it and its confirm, and all at once."""
-    for service in commits:
-        cut(chaos, f"{service} database", "commit")
-    for service in confirms:
-        holder_is_wired(chaos, service)
-        cut(chaos, f"{service} amqp", "publish")
-        holder_is_wired(chaos, service)
-        cut(chaos, f"{service} amqp", "confirm")
+    cut(chaos, [f"{service} database" for service in commits], "commit")
+    for where in ("publish", "confirm"):
+        for service in confirms:
+            holder_is_wired(chaos, service)
+        cut(chaos, [f"{service} amqp" for service in confirms], where)
     for proxy in chaos.plant.proxies.values():
         proxy.cut("now")
     chaos.progress()
 
 
-def cut(chaos: Chaos, wire: str, where: Any) -> None:
-    """Cut a wire at that moment, and wait until it has happened."""
-    proxy = chaos.plant.proxies[wire]
-    before = proxy.cuts
-    proxy.cut(where)
-    chaos.plant.until(f"{wire} cut at {where}", lambda: proxy.cuts > before)
+def cut(chaos: Chaos, wires: Sequence[str], where: Any) -> None:
+    """Cut each wire at that moment, and wait until it has happened."""
+    before = {wire: chaos.plant.proxies[wire].cuts for wire in wires}
+    for wire in wires:
+        chaos.plant.proxies[wire].cut(where)
+    chaos.plant.until(
+        f"{wires} cut at {where}", lambda: all(chaos.plant.proxies[w].cuts > n for w, n in before.items())
+    )
 
 
 def holder_is_wired(chaos: Chaos, service: str) -> None:

@@ -32,13 +32,15 @@ def fall_behind(customer: Customer) -> None:
 
 
 def change_mind(customer: Customer) -> None:
-    """Every month: paid, paused, resumed, asked about, cancelled. And one with a trial that nobody accepts."""
+    """Every month: paid, given a card of its own, paused, resumed, asked about, cancelled. And a trial that nobody accepts."""
     rent = _agreement(
         customer, "recurring", interval={"unit": "month"}, allow_customer_pause=True, allow_customer_cancel=True
     )
     customer.pay({"id": rent["first_invoice_id"]})
     path = f"/subscriptions/{rent['id']}"
     customer.see(path, lambda now: now["status"] == "active")
+    chosen = {"payment_method_id": _card(customer)}
+    customer.insist("method", lambda key: customer.me.call("PATCH", path, chosen, key=key))
     for act, body in (
         ("pause", {}),
         ("resume", None),
@@ -48,8 +50,9 @@ def change_mind(customer: Customer) -> None:
         customer.insist(act, lambda key, a=act, b=body: customer.me.call("POST", f"{path}/{a}", b, key=key))  # type: ignore[misc]  # mypy does not infer a lambda's defaults
     customer.record.tell("cancelled", rent["id"])
     trial = _agreement(customer, "recurring", interval={"unit": "year"}, trial_days=14, send_email=True)
-    withdraw = f"/subscriptions/{trial['id']}/cancel"
-    customer.insist("withdrawal", lambda key: customer.admin.call("POST", withdraw, {}, key=key))
+    for act, body in (("link/revoke", None), ("link/renew", None), ("send", None), ("cancel", {})):
+        withdraw = f"/subscriptions/{trial['id']}/{act}"
+        customer.insist(act, lambda key, p=withdraw, b=body: customer.admin.call("POST", p, b, key=key))  # type: ignore[misc]  # as above
     customer.record.tell("cancelled", trial["id"])
 
 
@@ -98,6 +101,18 @@ def _agreement(customer: Customer, kind: str, **terms: Any) -> Json:
     made: Json = customer.insist("agreement", lambda key: customer.admin.call("POST", path, body, key=key))
     customer.record.tell("subscription", made["id"])
     return made
+
+
+def _card(customer: Customer) -> str:
+    """What the customer paid with, once the portal has it."""
+    kept: list[Json] = []
+
+    def there() -> bool:
+        kept[:] = customer.me.call("GET", "/payment-methods")["items"]
+        return bool(kept)
+
+    customer.wait("a kept card", there)
+    return str(kept[0]["id"])
 
 
 def _today(amount: int) -> Json:

@@ -116,8 +116,15 @@ class Killer:
 
 @cache
 def fits(pattern: str) -> Callable[[str], object]:
-    """Whether a point fits a pattern with `*`. (fnmatch keeps 256 of them, and there are more.)"""
-    return re.compile(fnmatch.translate(pattern)).match
+    """Whether a point fits a pattern with `*`. Compiled for points that begin like it: each process asks hundreds."""
+    start = pattern.partition("*")[0]
+    return lambda point: point.startswith(start) and _compiled(pattern).match(point)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # fnmatch keeps 256 of them, and there are more.
+    return re.compile(fnmatch.translate(pattern))
 
 
 def mark(point: str) -> str:

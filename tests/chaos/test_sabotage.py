@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 def publish_lost(chaos: Chaos) -> None:
     """The connection ends before a public event has reached the broker."""
-    faults.cut(chaos, "billing amqp", "publish")
+    faults.cut(chaos, ["billing amqp"], "publish")
 
 
 def killed_between(chaos: Chaos, *points: str) -> None:
