@@ -240,7 +240,7 @@ async def persevere(action: Callable[[], Awaitable[None]]) -> None:
         except Exception as error:
             if not transient(error):
                 raise
-            log.warning("The database does not answer; waiting.", extra={"error": repr(error)})
+            log.warning("The database cannot do it yet; trying again.", extra={"error": repr(error)})
         else:
             return
         await asyncio.sleep(pause)

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+import asyncpg
 from pydantic import ValidationError
 
 from chassis.database import Tx
@@ -68,6 +69,9 @@ async def create_merchant(runtime: Runtime, arguments: list[str]) -> int:
     except _Refused as refused:
         print(f"create-merchant: {refused}", file=sys.stderr)  # noqa: T201 - a command's output
         return refused.exit_code
+    except asyncpg.LockNotAvailableError:
+        print("create-merchant: somebody else makes a merchant right now; run it again.", file=sys.stderr)  # noqa: T201 - the same
+        return 1
     print(json.dumps(ids))  # noqa: T201 - a command's output
     return 0
 

@@ -120,7 +120,7 @@ async def _claim(runtime: Runtime) -> Claimed | None:
     except Exception as error:
         if not transient(error):
             raise
-        log.warning("The database does not answer; waiting.", extra={"error": repr(error)})
+        log.warning("The database cannot do it yet; trying again.", extra={"error": repr(error)})
         await asyncio.sleep(0.5)
         return None
 

@@ -34,6 +34,7 @@ WRAPPED = {
     "services/gateway/api/errors.py": "names asyncpg's errors",
     "services/gateway/commands.py": "names asyncpg's errors",
     "services/gateway/live.py": "listens only",
+    "services/identity/cli.py": "names asyncpg's errors",
     "services/identity/store/customers.py": "names asyncpg's errors",
     "services/notifications/mailer.py": "Mailer._envelope, _body",
 }

@@ -18,7 +18,7 @@ from services.gateway.settings import Settings
 
 log = logging.getLogger("portal.gateway.admission")
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 """Seconds that a request may wait for a place: a burst passes, an overload is told so before the reader gives up."""
 BODY_WITHIN = 10.0
 """Seconds for a request's body to come. Who sends it a byte a minute must not hold a place that long."""

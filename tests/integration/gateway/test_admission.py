@@ -207,6 +207,8 @@ async def test_an_owner_that_is_silent_holds_up_nobody_but_those_who_ask_it(door
 async def test_a_page_too_many_is_refused_by_a_page_in_the_readers_language(
     door: Door, language: str, direction: str, words: str
 ) -> None:
+    # What keeps the place here waits for a lock, and that is given up after three seconds.
+    door.admission._reading._patience = 0.2
     async with door.client(**{"Accept-Language": language, "Cookie": f"portal={door.token}"}) as browser:
         async with door.a_reader_under_way():
             page = await browser.get("/console/customers")
@@ -238,9 +240,9 @@ async def test_streams_have_places_of_their_own(door: Door) -> None:
 
 
 async def test_a_body_that_does_not_come_gives_its_place_back(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "BODY_WITHIN", 1.0)
+    monkeypatch.setattr(admission, "BODY_WITHIN", 2.0)
     async with door.a_change_under_way() as reader, door.signed_in() as client:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             assert (await reader.readline()).startswith(b"HTTP/1.1 4")
         assert (await door.make_customer(client)).status_code == 201
     assert door.owners.heard(CreateTodo) == 0

@@ -6,6 +6,7 @@ import pytest
 from chassis.testing import Harness
 from contracts.identity import SignIn
 from services.identity import cli
+from services.identity.store.merchants import wait_for_other_creations
 from tests.integration.identity.conftest import OpenOffice, Says
 from tests.integration.identity.office import PASSWORD, Office
 
@@ -60,6 +61,18 @@ async def test_the_admin_signs_in_with_the_password_given(office: Office) -> Non
         "Nordlicht GmbH",
     )
     assert (signed_in.person_id, signed_in.name) == (office.person_id, "Nora Licht")
+
+
+async def test_a_run_beside_one_that_does_not_end_says_so_in_a_line(
+    h: Harness, stdin: Says, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with h.db.transaction(h.runtime.system_cause()) as tx:
+        await wait_for_other_creations(tx)
+        stdin(PASSWORD + "\n")
+        assert await cli.create_merchant(h.runtime, NORDLICHT) == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "create-merchant: somebody else makes a merchant right now; run it again.\n")
+    assert await counts(h) == (0, 0, 0, 0)
 
 
 async def test_a_second_run_makes_nothing_and_names_the_merchant_there_is(
