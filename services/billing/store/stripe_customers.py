@@ -159,13 +159,15 @@ async def look_later(db: Database, owner: Owner, looked_at: datetime) -> None:
 async def to_look_at(db: Database, before: datetime, limit: int) -> list[Owner]:
     """Customers at Stripe, of every merchant, whose methods nobody has looked at since `before`; the longest ago first.
 
-    Not those at an account that the merchant has left: nothing there is charged any more.
+    Those at an account that the merchant has left only when a look was asked for: nothing there is charged any more, but
+    who gave a method on a page that had been opened before is to hear of it.
     """
     rows = await db.fetch(
         f"""
         SELECT {_OWNER} FROM stripe_customer AS c
         WHERE stripe_id IS NOT NULL AND (looked_at IS NULL OR looked_at < $1)
-          AND account = coalesce((SELECT stripe_account FROM billing_defaults AS d WHERE d.merchant_id = c.merchant_id), '')
+          AND (looked_at IS NULL OR account = coalesce(
+              (SELECT stripe_account FROM billing_defaults AS d WHERE d.merchant_id = c.merchant_id), ''))
         ORDER BY looked_at NULLS FIRST LIMIT $2
         """,  # noqa: S608 - a constant
         before,

@@ -44,7 +44,8 @@ async def mirror(tx: Tx, owner: Owner, wallet: Wallet, look: int) -> str | None:
     """Make a customer's methods those that Stripe has. Returns Stripe's id of their default; None when there is none.
 
     Whatever told us to look, in whatever order and however often: the state that was seen last is what is kept. Methods at
-    an account that the merchant has left stay, not working, until the customer has given one at the present account.
+    an account that the merchant has left stay, not working, until the customer has given one at the present account; so
+    does one that was given there on a page which had been opened before.
     """
     await methods.lock_users(tx, owner.merchant_id, owner.customer_id)
     if not await stripe_customers.keep_look(tx, owner, look):
@@ -60,6 +61,7 @@ async def mirror(tx: Tx, owner: Owner, wallet: Wallet, look: int) -> str | None:
         await _remove(tx, gone)
     if is_left:
         # Nothing of it is charged: what is there waits for its merchant to come back.
+        await _keep_left(tx, owner, [held for held, kept in matched if kept is None], everywhere)
         return None
     after = [_seen(kept, held, owner, tx.now.date()) for held, kept in matched]
     candidates = [
@@ -74,6 +76,20 @@ async def mirror(tx: Tx, owner: Owner, wallet: Wallet, look: int) -> str | None:
     await _name_given(tx, owner, [(held.ids, now) for (held, _), now in zip(matched, marked, strict=True)])
     await _keep(tx, before, marked)
     return chosen.held.seen.stripe_id if chosen else None
+
+
+async def _keep_left(tx: Tx, owner: Owner, given: list[Held], everywhere: list[Kept]) -> None:
+    """Show what was given at an account after it was left: it does not work there, and its owner is asked for it again."""
+    shown = [_seen(None, held, owner, tx.now.date()) for held in given]
+    alone = not any(kept.method.is_default for kept in everywhere)
+    left = [
+        replace(
+            now, method=_with(now.method, working=False, failure=LEFT_BEHIND, is_default=alone and now is shown[-1])
+        )
+        for now in shown
+    ]
+    await _name_given(tx, owner, [(held.ids, now) for held, now in zip(given, left, strict=True)])
+    await _keep(tx, [], left)
 
 
 async def _name_given(tx: Tx, owner: Owner, known: list[tuple[frozenset[str], Kept]]) -> None:

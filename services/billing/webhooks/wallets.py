@@ -73,7 +73,7 @@ def _about_page(event: Event, kind: str) -> WalletNews | str:
 async def handle(runtime: Runtime, stripe: StripeGateway, stored: StoredEvent, news: WalletNews) -> None:
     """Look at the customer's methods, outside any transaction, and mirror them in the one that marks the event."""
     owner = await _owner(runtime, news)
-    why_not = await _why_foreign(runtime, owner)
+    why_not = await _why_foreign(runtime, owner, news)
     setup = await setups.setup(runtime.db, news.setup_id) if news.setup_id and owner else None
     if why_not is None and owner is not None and news.setup_id is not None:
         why_not = _why_not_theirs(setup, owner, news)
@@ -109,10 +109,11 @@ async def _owner(runtime: Runtime, news: WalletNews) -> Owner | None:
     return await stripe_customers.owner_of_method(runtime.db, news.method, news.account) if news.method else None
 
 
-async def _why_foreign(runtime: Runtime, owner: Owner | None) -> str | None:
+async def _why_foreign(runtime: Runtime, owner: Owner | None, news: WalletNews) -> str | None:
     if owner is None:
         return "foreign: no customer of ours, or a method that is not shown"
-    if await account_of(runtime.db, owner.merchant_id) != owner.account:
+    # A page ends where it was opened, whatever account the merchant has connected meanwhile.
+    if news.setup_id is None and await account_of(runtime.db, owner.merchant_id) != owner.account:
         return "foreign: not the account that they bill with"
     return None
 

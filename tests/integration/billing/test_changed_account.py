@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from contracts.billing import RemovePaymentMethod, SetDefaultPaymentMethod
+from contracts.billing import AcceptSubscription, RemovePaymentMethod, SetDefaultPaymentMethod
 from contracts.message import Conflict, CustomerId, PaymentMethodId
 from services.billing.schedules.attempts import ask_about_attempts
 from services.billing.schedules.charging import charge_due, charge_next
@@ -123,6 +123,73 @@ async def test_a_card_at_the_account_that_was_left_can_still_be_removed_there(fa
     await fake_shop.order(RemovePaymentMethod(payment_method_id=PaymentMethodId(old.id)), purse.payer())
     assert await purse.shown() == []
     assert fake(fake_shop).methods[stripe_id]["customer"] is None
+
+
+# --- a page that was opened before -----------------------------------------------------------------------------------
+
+
+async def left_page(shop: Shop, last4: str = "4242") -> Calendar:
+    """A card is given on a page that was opened before the account was left."""
+    calendar = Calendar(shop)
+    session = await calendar.purse.session_of(await calendar.purse.begins())
+    await connect(shop, NEW)
+    await calendar.purse.gives(session, last4)
+    return calendar
+
+
+async def test_a_card_given_at_the_account_that_was_left_is_shown_as_not_working_until_it_is_given_anew(
+    shop: Shop,
+) -> None:
+    calendar = await left_page(shop)
+    await shop.news()
+    await shop.work()
+    assert await shop.news() == ["payment_method.added"]
+    [card] = await calendar.purse.shown()
+    assert (card.last4, card.is_default, card.working, card.failure) == ("4242", True, False, "account_changed")
+    assert await calendar.purse.setup_statuses() == ["done"]
+    await calendar.purse.adds("4444")
+    assert await calendar.purse.summary() == [("4444", True, True)]
+
+
+async def test_such_a_card_does_not_take_the_place_of_a_default_at_the_new_account(fake_shop: Shop) -> None:
+    purse = Calendar(fake_shop).purse
+    session = await purse.session_of(await purse.begins())
+    await connect(fake_shop, NEW)
+    await purse.adds("4444")
+    await purse.gives(session)
+    await fake_shop.work()
+    assert sorted(await purse.summary()) == [("4242", False, False), ("4444", True, True)]
+
+
+async def test_such_a_card_is_found_when_its_webhooks_are_lost(shop: Shop) -> None:
+    await shop.till.loses_webhooks()
+    calendar = await left_page(shop)
+    shop.later(minutes=1)
+    await calendar.purse.is_looked_at()
+    assert await calendar.purse.summary() == [("4242", True, False)]
+    assert await calendar.purse.setup_statuses() == ["done"]
+
+
+async def test_what_was_accepted_with_such_a_card_stands_and_charges_nothing_until_one_is_given_anew(
+    fake_shop: Shop,
+) -> None:
+    fake_shop.clock.at = datetime(2027, 1, 31, 12, tzinfo=UTC)
+    calendar = Calendar(fake_shop)
+    made = await fake_shop.order(monthly(fake_shop, trial_days=14))
+    order = AcceptSubscription(subscription_id=made.id, return_path="/portal")
+    started = await fake_shop.order(order, calendar.purse.payer())
+    await connect(fake_shop, NEW)
+    await calendar.purse.gives(await calendar.purse.session_of(started))
+    await fake_shop.work()
+    [card] = await calendar.purse.shown()
+    assert (card.is_default, card.working, card.in_use) == (True, False, True)
+    await calendar.comes(date(2027, 2, 14))
+    assert (await calendar.last()).status == "open"
+    assert (await taken(fake_shop, None), await taken(fake_shop, NEW)) == (0, 0)
+    await calendar.purse.adds("4444")
+    await calendar.runs()
+    assert (await calendar.last()).status == "paid"
+    assert (await taken(fake_shop, None), await taken(fake_shop, NEW)) == (0, 1250)
 
 
 # --- a charge in flight -----------------------------------------------------------------------------------------------
