@@ -137,7 +137,10 @@ class InvoicePaymentStarted(Event[Invoice]):
 
 @event("billing.invoice.payment_ended.v1")
 class InvoicePaymentEnded(Event[Invoice]):
-    """The open checkout ended without money: it expired or failed. Or an automatic charge never reached the bank."""
+    """The open checkout ended without money: it expired or failed. Or an automatic charge of which the customer is told nothing.
+
+    That never reached the bank, or it was declined after its customer had been archived.
+    """
 
 
 @event("billing.invoice.payment_declined.v1")

@@ -22,7 +22,7 @@ from services.billing.domain.methods import EXPIRING
 from services.billing.handlers.access import require_living_link, shown
 from services.billing.handlers.offers import subscription_link
 from services.billing.handlers.subscription_mails import subscription_facts
-from services.billing.store import copies, methods, refunds
+from services.billing.store import archiving, copies, methods, refunds
 from services.billing.store.links import current_token, why_dead
 
 _PDF = "application/pdf"
@@ -55,6 +55,8 @@ async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str)
     if invoice.status != "open":
         return MailFacts(still_true=False, why_not=invoice.status, facts=facts)
     if question.kind in _CHARGE_FAILED:
+        if archiving.is_closed(await copies.customer(work.db, invoice.merchant_id, invoice.customer_id)):
+            return MailFacts(still_true=False, why_not="archived", facts=facts)
         # A dead link does not pay the debt: who is told of it has the portal, or a link made anew when the charge failed.
         return MailFacts(still_true=True, path=await _living_path(work, invoice, secret_key), facts=facts)
     token = await current_token(work.db, secret_key, InvoiceId(invoice.id))

@@ -145,10 +145,10 @@ async def charge_failed(
     return await tell_invoice(tx, InvoiceChargeFailed, invoice, collection=collection, last_decline=decline)
 
 
-async def charge_not_made(
-    tx: Tx, invoice: Invoice, attempt: Attempt, decline: Decline, collection: Collection
+async def charge_ended(
+    tx: Tx, invoice: Invoice, attempt: Attempt, decline: Decline, collection: Collection | None
 ) -> Invoice:
-    """An automatic charge never reached the bank: its attempt has ended, and no card was refused."""
+    """An automatic charge has ended of which the customer is told nothing: it never reached the bank, or they are archived."""
     await _tell_payment(tx, PaymentFailed, attempt, status="failed", decline=decline)
     return await tell_invoice(tx, InvoicePaymentEnded, _released(invoice, attempt), collection=collection)
 

@@ -10,7 +10,7 @@ from contracts.message import CustomerId, InvoiceId, MerchantId, PaymentMethodId
 from services.billing.domain.dunning import Policy, hard, next_try
 from services.billing.domain.periods import local_day
 from services.billing.domain.subscriptions import after_last_retry
-from services.billing.store import agreements, books, copies, defaults, invoices, links, subscriptions
+from services.billing.store import agreements, archiving, books, copies, defaults, invoices, links, subscriptions
 from services.billing.store.copies import Reader
 from services.billing.store.payments import Attempt
 
@@ -76,8 +76,12 @@ async def charge_failed(
     """A charge failed, or was in vain (no `attempt`): plan the next try; after the last one the subscription's end.
 
     Whoever is told of it can pay: a customer without the portal gets a new link where the old one is dead. Links are
-    derived from `secret_key`. The caller holds the invoice's lock.
+    derived from `secret_key`. Whoever was archived or erased meanwhile is not told, and nothing is tried again (see
+    docs/decisions/0008). The caller holds the invoice's lock.
     """
+    customer = await copies.customer(tx, invoice.merchant_id, invoice.customer_id)
+    if attempt is not None and archiving.is_closed(customer):
+        return await books.charge_ended(tx, invoice, attempt, decline, None)
     invoice = await _with_a_way_to_pay(tx, invoice, secret_key)
     merchant = await copies.merchant(tx, invoice.merchant_id)
     zone = merchant.time_zone if merchant else "UTC"
@@ -119,7 +123,7 @@ async def never_charged(tx: Tx, invoice: Invoice, attempt: Attempt) -> None:
     at = tx.now if invoice.status == "open" else None
     decline = Decline(code=NEVER_CHARGED, message="The charge did not reach the bank.", at=tx.now)
     # Not a failed charge: nobody's card was refused, and the customer is told of none.
-    await books.charge_not_made(tx, invoice, attempt, decline, before.model_copy(update={"next_try_at": at}))
+    await books.charge_ended(tx, invoice, attempt, decline, before.model_copy(update={"next_try_at": at}))
     tx.notify(RETRIES)
 
 

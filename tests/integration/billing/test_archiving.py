@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
-from contracts.billing import RequestFreshLink, SendPaymentLink, Subscription
+from contracts.billing import BillingMailFacts, RequestFreshLink, SendPaymentLink, Subscription
 from contracts.identity import CustomerChanged
-from contracts.message import InvoiceId, NotFound
+from contracts.message import Actor, InvoiceId, NotFound
 from services.billing.schedules import reconcile
 from services.billing.schedules.archiving import close_customers
-from services.billing.schedules.attempts import close_requested
+from services.billing.schedules.attempts import ask_about_attempts, close_requested
+from services.billing.schedules.charging import charge_due, charge_next
 from services.billing.schedules.renewing import renew_due
+from services.billing.stripe_gateway import StripeUnknownError
 from tests.integration.billing.collecting import Calendar, monthly, plan_of_three
-from tests.integration.billing.shop import Shop
+from tests.integration.billing.shop import Shop, fake
 
 
 def calendar(shop: Shop) -> Calendar:
@@ -114,6 +116,55 @@ async def test_a_charge_that_has_not_reached_stripe_is_not_made_any_more(fake_sh
         await reconcile(fake_shop.h.runtime, stripe=fake_shop.stripe)
     assert await fake_shop.payments_of(await time.last()) == [(1, "failed")]
     assert await time.taken() == 1250
+
+
+@pytest.mark.parametrize("dealt_with", [True, False])
+@pytest.mark.parametrize("told_by", ["answer", "webhook", "reconciliation"])
+async def test_a_charge_under_way_that_is_declined_afterwards_is_booked_and_nobody_is_told(
+    fake_shop: Shop, told_by: str, *, dealt_with: bool
+) -> None:
+    time = calendar(fake_shop)
+    await time.accepted(monthly(fake_shop))
+    await time.card_is("insufficient_funds")
+    fake_shop.clock.at = datetime(2027, 2, 28, 12, tzinfo=UTC)
+    await renew_due(fake_shop.h.runtime)
+    stripe = fake(fake_shop)
+    if told_by != "answer":
+        stripe.lost["charge"] = [StripeUnknownError("lost")]
+        stripe.fails["intents_since"] = [StripeUnknownError("away")]
+        assert await charge_next(fake_shop.h.runtime, stripe)
+    await hears(fake_shop, archived=True)
+    if dealt_with and told_by != "answer":
+        await ends(fake_shop)
+    await fake_shop.news()
+    if told_by == "webhook":
+        await time.webhooks()
+    elif told_by == "answer":
+        await charge_due(fake_shop.h.runtime, stripe)
+    else:
+        stripe.told.clear()
+        fake_shop.later(minutes=20)
+        await ask_about_attempts(fake_shop.h.runtime, stripe)
+    assert await fake_shop.news() == ["payment.failed", "invoice.payment_ended"]
+    debt = await time.last()
+    assert (debt.status, debt.collection) == ("open", None)
+    await ends(fake_shop)
+    await time.comes(date(2027, 3, 31))
+    assert await fake_shop.payments_of(debt) == [(1, "failed")]
+
+
+async def test_a_mail_of_a_failed_charge_that_waits_is_not_sent_to_whoever_was_archived(fake_shop: Shop) -> None:
+    time = calendar(fake_shop)
+    await time.accepted(monthly(fake_shop))
+    await time.card_is("insufficient_funds")
+    await time.comes(date(2027, 2, 28))
+    system = Actor(kind="system", name="notifications")
+    question = BillingMailFacts(kind="payment_failed", id=InvoiceId((await time.last()).id))
+    facts = await fake_shop.h.ask(question, actor=system, merchant_id=fake_shop.merchant_id)
+    assert facts.still_true
+    await hears(fake_shop, archived=True)
+    facts = await fake_shop.h.ask(question, actor=system, merchant_id=fake_shop.merchant_id)
+    assert (facts.still_true, facts.why_not, facts.path) == (False, "archived", None)
 
 
 async def test_open_offers_are_withdrawn_and_an_open_checkout_of_one_is_closed_first(shop: Shop) -> None:
