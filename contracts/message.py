@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, TypeVar, get_args
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.dataclasses import dataclass as validated
 
 MerchantId = NewType("MerchantId", UUID)
@@ -70,6 +70,21 @@ Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8
 Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4)]
 Amount = Annotated[int, Field(ge=0, le=99_999_999_999, strict=True)]
 """Minor units of the currency that stands beside it, as a number: `"12.00"` would be read as twelve of them."""
+Count = Annotated[int, Field(strict=True)]
+"""How many of something, as a number."""
+
+
+def _written(given: object) -> object:
+    # Pydantic makes a moment of any number, also of one in quotes: seconds since 1970, of a large one milliseconds. It makes
+    # none of null, and says so in its own words.
+    number = not re.match(r"\s*\d{4}-", given) if isinstance(given, str) else isinstance(given, int | float)
+    return None if number else given
+
+
+Day = Annotated[date, BeforeValidator(_written)]
+"""A day as ISO 8601 writes it."""
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A moment as ISO 8601 writes it, with its distance from UTC."""
 
 
 # ISO 4217's minor units where they are not two. CLDR's digits say how cash is shown (RSD 0, IQD 0), not what is owed.

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, StringConstraints
 from .message import (
     Command,
     CustomerId,
+    Day,
     Event,
     Line,
     MerchantId,
@@ -144,7 +145,7 @@ class CreateTodo(Command[Todo]):
     customer_id: CustomerId
     title: Line
     notes: Text | None = None
-    due_on: date | None = None
+    due_on: Day | None = None
     priority: Priority = "normal"
     list: ListName | None = None
     shared: bool = False
@@ -163,7 +164,7 @@ class UpdateTodo(Command[Todo]):
     todo_id: TodoId
     title: Line | None = None
     notes: Text | None = None
-    due_on: date | None = None
+    due_on: Day | None = None
     priority: Priority | None = None
     list: ListName | None = None
     shared: bool | None = None

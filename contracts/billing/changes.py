@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..message import (
     Command,
+    Day,
     NotAllowed,
     PaymentMethodId,
     Problem,
@@ -58,7 +59,7 @@ class PauseSubscription(Command[Subscription]):
     """
 
     subscription_id: SubscriptionId
-    until: date | None = None
+    until: Day | None = None
     """The first day after the pause."""
     when: Literal["now", "period_end"] = "now"
 
@@ -148,6 +149,6 @@ class PreviewSubscription(Question[SubscriptionPreview]):
 
     subscription_id: SubscriptionId
     action: Literal["pause", "resume", "cancel", "undo_cancel"]
-    until: date | None = None
+    until: Day | None = None
     when: Literal["now", "period_end"] = "now"
     rest: Literal["owe", "waive"] | None = None

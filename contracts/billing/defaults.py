@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..message import Command, Event, MerchantId, Percent, State, Text, command, event, noun
+from ..message import Command, Count, Event, MerchantId, Percent, State, Text, command, event, noun
 
 
 @noun("billing.defaults", followed_by=("notifications", "gateway"))
@@ -52,16 +52,16 @@ class BillingDefaultsChanged(Event[BillingDefaults]):
 class ChangeDefaults(Command[BillingDefaults]):
     """Change a merchant's defaults; only the fields that are given. Admins only. Refusals: NotAllowed, InvalidInput."""
 
-    due_days: Annotated[int, Field(ge=0, le=365)] = 14
+    due_days: Annotated[Count, Field(ge=0, le=365)] = 14
     tax_rate: Percent = Decimal(0)
     tax_inclusive: bool = False
     memo: Text | None = None
     allow_partial: bool = False
-    link_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    link_days: Annotated[Count, Field(ge=1, le=3650)] | None = None
     allow_customer_cancel: bool = False
     allow_customer_pause: bool = False
-    minimum_payments: Annotated[int, Field(ge=0, le=120)] = 0
-    retry_days: Annotated[tuple[Annotated[int, Field(ge=1, le=60)], ...], Field(max_length=10)] = (2, 7, 14, 21)
+    minimum_payments: Annotated[Count, Field(ge=0, le=120)] = 0
+    retry_days: Annotated[tuple[Annotated[Count, Field(ge=1, le=60)], ...], Field(max_length=10)] = (2, 7, 14, 21)
     after_last_retry: Literal["cancel", "keep"] = "cancel"
     plan_on_cancel: Literal["owe", "waive", "ask"] = "ask"
-    renewal_notice_days: Annotated[int, Field(ge=0, le=30)] = 3
+    renewal_notice_days: Annotated[Count, Field(ge=0, le=30)] = 3

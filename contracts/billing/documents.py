@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal, TypeAlias
 
-from ..message import Currency, CustomerId, Document, InvoiceId, PaymentId, Problem, Question, RefundId, Shape, question
+from ..message import (
+    Currency,
+    CustomerId,
+    Day,
+    Document,
+    InvoiceId,
+    PaymentId,
+    Problem,
+    Question,
+    RefundId,
+    Shape,
+    question,
+)
 
 
 @question("billing.invoice_pdf.v1")
@@ -110,8 +122,8 @@ class AccountStatement(Question[Statement]):
     """
 
     customer_id: CustomerId
-    from_on: date
-    to_on: date
+    from_on: Day
+    to_on: Day
 
 
 @question("billing.statement_pdf.v1")
@@ -119,6 +131,6 @@ class StatementPdf(Question[Document]):
     """The same as PDF. Refusals: those of AccountStatement."""
 
     customer_id: CustomerId
-    from_on: date
-    to_on: date
+    from_on: Day
+    to_on: Day
     locale: str | None = None

@@ -14,6 +14,7 @@ from ..message import (
     Event,
     InvoiceId,
     MerchantId,
+    Moment,
     Problem,
     State,
     SubscriptionId,
@@ -226,7 +227,7 @@ class OpenInvoice(Command[Invoice]):
     """Open a draft; `link_expires_at` as in CreatePaymentLink. Refusals: NotFound, Conflict, InvalidInput."""
 
     invoice_id: InvoiceId
-    link_expires_at: AwareDatetime | None = None
+    link_expires_at: Moment | None = None
     send_email: bool = False
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from ..message import (
     Command,
     Currency,
     CustomerId,
+    Day,
     InvoiceId,
     MailFacts,
+    Moment,
     PaymentId,
     Problem,
     Question,
@@ -48,13 +49,13 @@ class CreatePaymentLink(Command[Invoice]):
     lines: Annotated[tuple[NewLine, ...], Field(min_length=1, max_length=200)]
     tax_inclusive: bool | None = None
     """Whether prices hold the tax already; null: as the merchant's defaults say."""
-    due_on: date | None = None
+    due_on: Day | None = None
     """Null: after as many days as the merchant's defaults say."""
     memo: Text | None = None
     """Not given: as the merchant's defaults say."""
     allow_partial: bool | None = None
     """Whether a part may be paid; null: as the merchant's defaults say."""
-    link_expires_at: AwareDatetime | None = None
+    link_expires_at: Moment | None = None
     """Until when the payment link shows it; not given: as the merchant's defaults say; null: no end."""
     send_email: bool = False
     draft: bool = False
@@ -93,7 +94,7 @@ class RenewPaymentLink(Command[Invoice]):
     """
 
     invoice_id: InvoiceId
-    link_expires_at: AwareDatetime | None = None
+    link_expires_at: Moment | None = None
     send_email: bool = False
 
 

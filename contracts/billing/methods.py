@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from ..message import (
     Command,
+    Count,
     CustomerId,
     EmailAddress,
     Event,
@@ -137,8 +138,8 @@ class UpdatePaymentMethod(Command[PaymentMethod]):
     """
 
     payment_method_id: PaymentMethodId
-    exp_month: Annotated[int, Field(ge=1, le=12)] | None = None
-    exp_year: Annotated[int, Field(ge=2000, le=2100)] | None = None
+    exp_month: Annotated[Count, Field(ge=1, le=12)] | None = None
+    exp_year: Annotated[Count, Field(ge=2000, le=2100)] | None = None
     billing_name: Line | None = None
     billing_email: EmailAddress | None = None
     billing_country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from ..message import (
     Amount,
     Command,
+    Count,
     Currency,
     CustomerId,
+    Day,
     MailFacts,
+    Moment,
     Question,
     Shape,
     Strict,
@@ -29,16 +31,16 @@ from .subscriptions import Subscription
 class NewEnd(Strict):
     """When it ends: one of the two."""
 
-    after: int | None = None
+    after: Count | None = None
     """After so many payments."""
-    on: date | None = None
+    on: Day | None = None
     """No period begins after this day."""
 
 
 class NewInstalment(Strict):
     """One custom instalment. Only the first may go without a day, which means the day of acceptance."""
 
-    due_on: date | None = None
+    due_on: Day | None = None
     amount: Amount
 
 
@@ -60,17 +62,17 @@ class CreateSubscription(Command[Subscription]):
     tax_inclusive: bool | None = None
     memo: Text | None = None
     interval: NewInterval | None = None
-    starts_on: date | None = None
-    trial_days: int = 0
+    starts_on: Day | None = None
+    trial_days: Count = 0
     ends: NewEnd | None = None
-    instalment_count: int | None = None
+    instalment_count: Count | None = None
     instalments: Annotated[tuple[NewInstalment, ...], Field(max_length=200)] | None = None
     allow_customer_cancel: bool | None = None
     allow_customer_pause: bool | None = None
-    minimum_payments: int | None = None
+    minimum_payments: Count | None = None
     after_last_retry: Literal["cancel", "keep"] | None = None
     plan_on_cancel: Literal["owe", "waive", "ask"] | None = None
-    link_expires_at: AwareDatetime | None = None
+    link_expires_at: Moment | None = None
     send_email: bool = False
 
 
@@ -92,7 +94,7 @@ class RenewSubscriptionLink(Command[Subscription]):
     """
 
     subscription_id: SubscriptionId
-    link_expires_at: AwareDatetime | None = None
+    link_expires_at: Moment | None = None
     send_email: bool = False
 
 

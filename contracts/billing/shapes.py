@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from ..message import Address, Amount, InvoiceId, Line, PaymentId, Percent, RefundId, Shape, Strict
+from ..message import Address, Amount, Count, InvoiceId, Line, PaymentId, Percent, RefundId, Shape, Strict
 
 
 class LineItem(Shape):
@@ -184,4 +184,4 @@ class NewInterval(Strict):
     """How often; at most three years apart."""
 
     unit: Literal["day", "week", "month", "year"]
-    count: int = 1
+    count: Count = 1

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from contracts.billing import ChangeDefaults
-from contracts.message import Percent, Text
+from contracts.message import Count, Percent, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.shapes import Answer, Given, IdempotencyKey
@@ -17,7 +17,7 @@ from services.gateway.security import MemberSession, viewer_of
 
 router = APIRouter(tags=["merchant"])
 
-Days = Annotated[int, Field(ge=1, le=60)]
+Days = Annotated[Count, Field(ge=1, le=60)]
 
 
 class BillingDefaults(Answer):
@@ -41,19 +41,19 @@ class BillingDefaults(Answer):
 class BillingDefaultsChange(Given):
     """What to change; fields that are left out stay."""
 
-    due_days: Annotated[int, Field(ge=0, le=365)] = 14
+    due_days: Annotated[Count, Field(ge=0, le=365)] = 14
     tax_rate: Percent = Decimal(0)
     tax_inclusive: bool = False
     memo: Text | None = None
     allow_partial: bool = False
-    link_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    link_days: Annotated[Count, Field(ge=1, le=3650)] | None = None
     allow_customer_cancel: bool = False
     allow_customer_pause: bool = False
-    minimum_payments: Annotated[int, Field(ge=0, le=120)] = 0
+    minimum_payments: Annotated[Count, Field(ge=0, le=120)] = 0
     retry_days: Annotated[list[Days], Field(max_length=10)] = Field(default_factory=list)
     after_last_retry: Literal["cancel", "keep"] = "cancel"
     plan_on_cancel: Literal["owe", "waive", "ask"] = "ask"
-    renewal_notice_days: Annotated[int, Field(ge=0, le=30)] = 3
+    renewal_notice_days: Annotated[Count, Field(ge=0, le=30)] = 3
 
 
 @router.get("/billing-defaults", operation_id="readBillingDefaults", summary="The billing defaults")

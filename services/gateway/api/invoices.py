@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from contracts.billing import (
@@ -34,7 +34,7 @@ from contracts.billing import (
     TaxLine,
     VoidInvoice,
 )
-from contracts.message import Currency, Document, InvoiceId, MailFacts, PaymentId, Question, Text
+from contracts.message import Count, Currency, Day, Document, InvoiceId, MailFacts, Moment, PaymentId, Question, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.shapes import (
@@ -119,14 +119,14 @@ class NewPaymentLink(Given):
     ]
     tax_inclusive: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
     due_on: Annotated[
-        date | None, Field(examples=["2026-04-30"], description="Null: after as many days as the billing defaults say.")
+        Day | None, Field(examples=["2026-04-30"], description="Null: after as many days as the billing defaults say.")
     ] = None
     memo: Annotated[Text | None, Field(description="Left out: as the billing defaults say.")] = None
     partial: Annotated[
         bool | None, Field(description="Whether a part may be paid. Null: as the billing defaults say.")
     ] = None
     expires_at: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Field(description="Until when its payment link works; null: no end. Left out: as the billing defaults say."),
     ] = None
     send_email: bool = False
@@ -160,9 +160,9 @@ def given_name(field: str) -> str:
 class LinkEnd(Given):
     """Until when a payment link works."""
 
-    expires_at: Annotated[
-        AwareDatetime | None, Field(description="Null: no end. Left out: as the billing defaults say.")
-    ] = None
+    expires_at: Annotated[Moment | None, Field(description="Null: no end. Left out: as the billing defaults say.")] = (
+        None
+    )
     send_email: bool = False
 
     def fields(self) -> dict[str, Any]:
@@ -174,11 +174,10 @@ class Payable(Given):
     """How much of an invoice to pay."""
 
     amount: Annotated[
-        int | None,
+        Count | None,
         Field(
             gt=0,
             le=99_999_999_999,
-            strict=True,
             description="In minor units, where the invoice may be paid in parts; null: all.",
         ),
     ] = None

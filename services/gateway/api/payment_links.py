@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import AwareDatetime, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from contracts.billing import CreatePaymentLink, CreateSubscription, NewEnd, NewInstalment, NewInterval, NewLine
-from contracts.message import Currency, CustomerId, Text
+from contracts.message import Count, Currency, CustomerId, Day, Moment, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.errors import ALTERNATIVE
@@ -31,16 +30,16 @@ class _Agreement(Given):
     ]
     tax_inclusive: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
     memo: Text | None = None
-    starts_on: Annotated[date | None, Field(description="Null: on the day that the customer accepts.")] = None
+    starts_on: Annotated[Day | None, Field(description="Null: on the day that the customer accepts.")] = None
     allow_customer_cancel: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
     allow_customer_pause: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
     minimum_payments: Annotated[
-        int | None, Field(description="So many payments before the customer may. Null: as the billing defaults say.")
+        Count | None, Field(description="So many payments before the customer may. Null: as the billing defaults say.")
     ] = None
     after_last_retry: Annotated[
         Literal["cancel", "keep"] | None, Field(description="Null: as the billing defaults say.")
     ] = None
-    expires_at: Annotated[AwareDatetime | None, Field(description="Until when its link works; null: no end.")] = None
+    expires_at: Annotated[Moment | None, Field(description="Until when its link works; null: no end.")] = None
     send_email: bool = False
 
     def fields(self) -> dict[str, Any]:
@@ -53,14 +52,14 @@ class NewSubscription(_Agreement):
 
     kind: Literal["recurring"]
     interval: NewInterval
-    trial_days: int = 0
+    trial_days: Count = 0
     ends: Annotated[NewEnd | None, Field(description="Null: until somebody cancels it.")] = None
 
 
 class EqualInstalments(Given):
     """So many equal parts, the last one with what does not divide."""
 
-    count: int
+    count: Count
     interval: NewInterval | None = None
 
 

@@ -17,7 +17,7 @@ from contracts.billing import (
     SetupStarted,
     UpdatePaymentMethod,
 )
-from contracts.message import CustomerId, EmailAddress, FieldError, InvalidInput, Line, PaymentMethodId
+from contracts.message import Count, CustomerId, EmailAddress, FieldError, InvalidInput, Line, PaymentMethodId
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.shapes import EXAMPLE, Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
@@ -65,8 +65,8 @@ class SetupPage(Answer):
 class PaymentMethodChange(Given):
     """What to change; fields that are left out stay, null clears. `default`: true charges this one from now on."""
 
-    exp_month: Annotated[int | None, Field(ge=1, le=12)] = None
-    exp_year: Annotated[int | None, Field(ge=2000, le=2100)] = None
+    exp_month: Annotated[Count | None, Field(ge=1, le=12)] = None
+    exp_year: Annotated[Count | None, Field(ge=2000, le=2100)] = None
     billing_name: Line | None = None
     billing_email: EmailAddress | None = None
     billing_country: Annotated[str | None, Field(pattern=r"^[A-Z]{2}$")] = None

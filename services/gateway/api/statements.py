@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from contracts import billing
 from contracts.billing import AccountStatement, EntryKind, StatementPdf
-from contracts.message import CustomerId, FieldError, InvalidInput, minor_digits
+from contracts.message import CustomerId, Day, FieldError, InvalidInput, minor_digits
 from services.gateway import commands, readmodel
 from services.gateway.api.document import refusals
 from services.gateway.api.shapes import Answer, OfCustomer, as_given
@@ -19,10 +19,8 @@ from services.gateway.security import AnyAccount, Session, viewer_of
 
 router = APIRouter(tags=["statements"])
 
-From = Annotated[
-    date, Query(alias="from", description="The first day, where the merchant is.", examples=["2026-01-01"])
-]
-To = Annotated[date, Query(alias="to", description="The last day.", examples=["2026-12-31"])]
+From = Annotated[Day, Query(alias="from", description="The first day, where the merchant is.", examples=["2026-01-01"])]
+To = Annotated[Day, Query(alias="to", description="The last day.", examples=["2026-12-31"])]
 
 
 class StatementEntry(Answer):

@@ -29,7 +29,7 @@ from contracts.billing import (
     TaxLine,
     UndoCancelSubscription,
 )
-from contracts.message import PaymentMethodId, SubscriptionId, Text
+from contracts.message import Day, PaymentMethodId, SubscriptionId, Text
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.invoices import Invoice, Link, LinkEnd, PublicUrl, given_name, public_url
@@ -107,7 +107,7 @@ class Pause(Given):
     """How long to pause it."""
 
     until: Annotated[
-        date | None, Field(examples=["2026-06-01"], description="The first day after it. Null: until it is resumed.")
+        Day | None, Field(examples=["2026-06-01"], description="The first day after it. Null: until it is resumed.")
     ] = None
     when: Literal["now", "period_end"] = "now"
 
@@ -127,7 +127,7 @@ class Intent(Given):
     """What somebody would like to do with it."""
 
     action: Literal["pause", "resume", "cancel", "undo_cancel"]
-    until: date | None = None
+    until: Day | None = None
     when: Literal["now", "period_end"] = "now"
     rest: Literal["owe", "waive"] | None = None
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from contracts import todos
-from contracts.message import CustomerId, FieldError, InvalidInput, Line, Text, TodoId
+from contracts.message import CustomerId, Day, FieldError, InvalidInput, Line, Text, TodoId
 from contracts.todos import CreateTodo, DeleteTodo, ListName, Priority, TodoSubject, UpdateTodo
 from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
@@ -51,7 +51,7 @@ class NewTodo(Given):
     customer_id: Annotated[UUID | None, Field(examples=[EXAMPLE])] = None
     title: Annotated[Line, Field(examples=["Send us your tax certificate"])]
     notes: Text | None = None
-    due_on: date | None = None
+    due_on: Day | None = None
     priority: Priority = "normal"
     list: ListName | None = None
     shared: bool = False
@@ -62,7 +62,7 @@ class TodoChange(Given):
 
     title: Line | None = None
     notes: Text | None = None
-    due_on: date | None = None
+    due_on: Day | None = None
     priority: Priority | None = None
     list: ListName | None = None
     shared: bool | None = None

@@ -54,8 +54,8 @@ def _typed(form: Form, reader: Reader) -> dict[str, Any]:
         raise InvalidInput(errors=(FieldError(field="retry_days", message=message),))
     return {
         **{name: form.get(name) == "yes" for name in _CHECKS},
-        **{name: form.get(name).strip() for name in _NUMBERS},
-        "link_days": form.given("link_days"),
+        **{name: form.count(name) for name in _NUMBERS},
+        "link_days": form.count("link_days"),
         "tax_rate": tax_rate,
         "memo": form.given("memo"),
         "retry_days": [int(each) for each in days],

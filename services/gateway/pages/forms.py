@@ -53,6 +53,16 @@ class Form:
         """What stands in a field without the space around it; None when that is nothing."""
         return self.get(name).strip() or None
 
+    def count(self, name: str, absent: int | str | None = None) -> int | str | None:
+        """The whole number in a field, `absent` when nothing is. Other text stays as it is, for the contract to refuse."""
+        typed = self.given(name)
+        if typed is None:
+            return absent
+        try:
+            return int(typed)
+        except ValueError:
+            return typed
+
     def group(self, prefix: str) -> dict[str, str]:
         """The fields `prefix.x` as `{x: value}`."""
         start = f"{prefix}."

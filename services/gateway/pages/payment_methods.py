@@ -105,7 +105,7 @@ def _typed(form: Form, method: PaymentMethod) -> dict[str, Any]:
         "billing_country": form.given("billing_country"),
     }
     if method.kind == "card":
-        order |= {"exp_month": form.get("exp_month"), "exp_year": form.get("exp_year")}
+        order |= {name: form.count(name, "") for name in ("exp_month", "exp_year")}
     return order
 
 

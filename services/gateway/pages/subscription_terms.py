@@ -45,20 +45,20 @@ def agreement_of(form: Form, common: dict[str, Any], reader: Reader) -> CreateSu
         "starts_on": form.given("starts_on"),
         "allow_customer_cancel": form.get("allow_customer_cancel") == "yes",
         "allow_customer_pause": form.get("allow_customer_pause") == "yes",
-        "minimum_payments": form.given("minimum_payments") or 0,
+        "minimum_payments": form.count("minimum_payments", 0),
         "after_last_retry": form.given("after_last_retry"),
     }
-    interval = {"unit": form.get("interval.unit"), "count": form.given("interval.count") or 1}
+    interval = {"unit": form.get("interval.unit"), "count": form.count("interval.count", 1)}
     if form.get("kind") == "recurring":
-        ends = {"after": form.given("ends.after"), "on": form.given("ends.on")}
-        fields |= {"interval": interval, "trial_days": form.given("trial_days") or 0}
-        fields["ends"] = ends if any(ends.values()) else None
+        ends = {"after": form.count("ends.after"), "on": form.given("ends.on")}
+        fields |= {"interval": interval, "trial_days": form.count("trial_days", 0)}
+        fields["ends"] = None if ends == {"after": None, "on": None} else ends
     else:
         fields["plan_on_cancel"] = form.given("plan_on_cancel")
         if form.get("split") == "custom":
             fields["instalments"] = _instalments(form, reader)
         else:
-            fields |= {"interval": interval, "instalment_count": form.given("instalment_count")}
+            fields |= {"interval": interval, "instalment_count": form.count("instalment_count")}
     return CreateSubscription.model_validate(fields)
 
 

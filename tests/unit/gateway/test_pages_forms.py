@@ -2,8 +2,10 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
 from contracts.billing import InvoiceAlreadyPaid
 from contracts.identity import CreateCustomer
@@ -22,6 +24,7 @@ from services.gateway.pages.forms import Form
 from services.gateway.pages.language import Reader
 from services.gateway.pages.lines import lines_of
 from services.gateway.pages.problems import explain
+from services.gateway.pages.subscription_terms import agreement_of
 
 TODAY = date(2026, 3, 2)
 ENGLISH = Reader.choose(["en"], None, datetime(2026, 3, 2, 9, tzinfo=UTC))
@@ -154,3 +157,31 @@ def test_every_wrong_line_is_named_by_its_place_in_the_form() -> None:
 def test_a_form_without_any_line_is_refused() -> None:
     with pytest.raises(InvalidInput):
         lines_of(Form({"lines.0.quantity": "1"}), "EUR", ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"), [(" 12 ", 12), ("0", 0), ("-3", -3), ("\u0663", 3), ("3.0", "3.0"), ("x", "x"), (" ", None)]
+)
+def test_a_count_is_made_a_number_and_what_is_none_is_left_to_the_contract(typed: str, found: object) -> None:
+    assert Form({"days": typed}).count("days") == found
+    assert Form({"days": " "}).count("days", 1) == 1
+
+
+def test_a_nought_that_somebody_typed_is_not_what_they_left_empty() -> None:
+    def counts(typed: str) -> tuple[object, ...]:
+        values = {"kind": "recurring", "interval.unit": "month"}
+        values |= dict.fromkeys(("interval.count", "ends.after", "trial_days", "minimum_payments"), typed)
+        common = {"currency": "EUR", "lines": [{"description": "Hosting", "unit_amount": 1200}], "tax_inclusive": False}
+        common |= {"customer_id": UUID(int=1), "memo": None, "link_expires_at": None, "send_email": False}
+        made = agreement_of(Form(values), common, ENGLISH)
+        interval = made.interval and made.interval.count
+        return interval, made.ends and made.ends.after, made.trial_days, made.minimum_payments
+
+    assert counts("") == (1, None, 0, 0)
+    assert counts("0") == (0, 0, 0, 0)
+    assert counts("2") == (2, 2, 2, 2)
+    with pytest.raises(ValidationError) as refused:
+        counts("two")
+    assert [each["loc"] for each in refused.value.errors()] == [
+        *(("interval", "count"), ("trial_days",), ("ends", "after"), ("minimum_payments",)),
+    ]
