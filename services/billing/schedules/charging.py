@@ -16,7 +16,7 @@ from contracts.message import PaymentId
 from services.billing.domain.dunning import hard
 from services.billing.domain.settlement import UNENDED, WrongAmount
 from services.billing.schedules.one_of_many import one_of_many
-from services.billing.store import books, collecting, invoices, payments, settling, wallets
+from services.billing.store import archiving, books, collecting, copies, invoices, payments, settling, wallets
 from services.billing.store.payments import Attempt
 from services.billing.stripe_gateway import (
     Intent,
@@ -109,14 +109,19 @@ async def ask_and_record(runtime: Runtime, stripe: StripeGateway, attempt: Attem
 
 async def _join(runtime: Runtime, stripe: StripeGateway, attempt: Attempt, age: timedelta) -> Intent | None:
     payment = attempt.payment
-    if payment.status == "created" and not attempt.close_requested:
+    if payment.status == "created" and not attempt.close_requested and not await _is_closed(runtime, payment):
         return await stripe.join_charge(attempt.request, attempt.key, PaymentId(payment.id), age, attempt.account)
-    # Asked for once without an answer, or settled by other money meanwhile: it is looked for and not asked for again.
+    # Asked for once without an answer, settled by other money meanwhile, or its customer archived a moment ago: it is
+    # looked for and not asked for again.
     found = await stripe.find_intent(PaymentId(payment.id), age, attempt.account)
     asked = attempt.claimed_until or payment.created_at
     if found is None and runtime.clock.now() < asked + _SURELY_OVER:
         raise StripeUnknownError("It may have been charged a moment ago.")
     return found
+
+
+async def _is_closed(runtime: Runtime, payment: Payment) -> bool:
+    return archiving.is_closed(await copies.customer(runtime.db, payment.merchant_id, payment.customer_id))
 
 
 async def _never_charged(runtime: Runtime, attempt: Attempt) -> None:

@@ -74,7 +74,9 @@ async def invoice_closed(
     status = "void" if event is InvoiceVoided else "uncollectible"
     await agreements.invoice_withdrawn(tx, invoice, reason)
     kind: EntryKind = "withdrawn" if status == "void" else "written_off"
-    await book(tx, invoice, Entry(kind, invoice.amount_paid - invoice.total, invoice.number))
+    if invoice.status != "uncollectible":
+        # What was given up before is not owed any more: withdrawn, too, it would be taken off the account twice.
+        await book(tx, invoice, Entry(kind, invoice.amount_paid - invoice.total, invoice.number))
     return await tell_invoice(tx, event, invoice, status=status, closed_at=tx.now)
 
 

@@ -133,13 +133,20 @@ async def test_a_charge_under_way_that_is_declined_afterwards_is_booked_and_nobo
         stripe.lost["charge"] = [StripeUnknownError("lost")]
         stripe.fails["intents_since"] = [StripeUnknownError("away")]
         assert await charge_next(fake_shop.h.runtime, stripe)
-    await hears(fake_shop, archived=True)
+        await hears(fake_shop, archived=True)
     if dealt_with and told_by != "answer":
         await ends(fake_shop)
     await fake_shop.news()
     if told_by == "webhook":
         await time.webhooks()
     elif told_by == "answer":
+        bank = stripe.charge
+
+        async def is_archived_meanwhile(*asked: Any) -> Any:
+            await hears(fake_shop, archived=True)
+            return await bank(*asked)
+
+        vars(stripe)["charge"] = is_archived_meanwhile
         await charge_due(fake_shop.h.runtime, stripe)
     else:
         stripe.told.clear()
@@ -165,6 +172,24 @@ async def test_a_mail_of_a_failed_charge_that_waits_is_not_sent_to_whoever_was_a
     await hears(fake_shop, archived=True)
     facts = await fake_shop.h.ask(question, actor=system, merchant_id=fake_shop.merchant_id)
     assert (facts.still_true, facts.why_not, facts.path) == (False, "archived", None)
+
+
+async def test_a_charge_that_is_faster_than_the_news_is_dealt_with_is_not_made(fake_shop: Shop) -> None:
+    time = calendar(fake_shop)
+    await time.accepted(monthly(fake_shop))
+    fake_shop.clock.at = datetime(2027, 2, 28, 12, tzinfo=UTC)
+    await renew_due(fake_shop.h.runtime)
+    await hears(fake_shop, archived=True)
+    await charge_due(fake_shop.h.runtime, fake_shop.stripe)
+    assert await time.taken() == 1250
+    assert await ends(fake_shop) == 1
+    for _ in range(3):
+        fake_shop.later(minutes=30)
+        await reconcile(fake_shop.h.runtime, stripe=fake_shop.stripe)
+        await time.runs()
+    assert await fake_shop.payments_of(await time.last()) == [(1, "failed")]
+    assert (await time.last()).collection is None
+    assert await time.taken() == 1250
 
 
 async def test_open_offers_are_withdrawn_and_an_open_checkout_of_one_is_closed_first(shop: Shop) -> None:

@@ -151,6 +151,18 @@ async def test_money_for_what_was_written_off_leaves_the_write_off_where_it_was(
     assert await later(fake_shop, before) == (0, [("recovered", "INV-1", 1250), ("payment", "REC-1", -1250)], 0)
 
 
+async def test_what_was_given_up_and_then_withdrawn_is_taken_off_the_account_once(fake_shop: Shop) -> None:
+    invoice = await fake_shop.link()
+    await fake_shop.order(GiveUpInvoice(invoice_id=InvoiceId(invoice.id)))
+    fake_shop.later(minutes=1)
+    await fake_shop.order(VoidInvoice(invoice_id=InvoiceId(invoice.id)))
+    assert (await fake_shop.invoice(invoice)).status == "void"
+    assert [each[1:] for each in rows(await asked(fake_shop))] == [
+        ("invoice", "INV-1", 1250, 1250),
+        ("written_off", "INV-1", -1250, 0),
+    ]
+
+
 async def test_an_inquiry_that_becomes_a_dispute_takes_the_money_on_the_day_we_hear_of_it(fake_shop: Shop) -> None:
     _, payment_id = await paid(fake_shop)
     stripe = fake(fake_shop)

@@ -28,6 +28,7 @@ from services.billing.domain.subscriptions import (
     terms_problems,
     turn,
     turned,
+    turns_on,
     undo_cancel,
     upcoming,
     why_not,
@@ -180,6 +181,12 @@ def test_a_pause_until_a_day_ends_by_the_calendar() -> None:
     assert back is not None
     assert (back.status, back.resumes_on) == ("active", None)
     assert days(MONTHLY, back, 2) == ["2027-03-31", "2027-04-30"]
+
+
+def test_an_end_that_means_never_can_be_paused_until_resumed_and_ends_on_no_day() -> None:
+    terms = replace(MONTHLY, ends_on=date.max)
+    paused = pause(terms, running(terms, "2027-01-31", "2027-02-05"), day("2027-02-05"), None, by="customer")
+    assert (paused.status, next_charge(terms, paused), turns_on(terms, paused)) == ("paused", None, None)
 
 
 def test_a_skipped_charge_does_not_count_towards_the_end() -> None:

@@ -150,7 +150,8 @@ def _over_on(terms: Terms, standing: Standing) -> date | None:
     if terms.ends_after is not None and standing.made >= terms.ends_after:
         return paid_until
     # Paused, it might be resumed until its last day, and be charged again.
-    return max(paid_until, terms.ends_on + _NEXT_DAY) if terms.ends_on else None
+    # The calendar's own last day is how other systems say "never": there is no day after it.
+    return max(paid_until, min(terms.ends_on, date.max - _NEXT_DAY) + _NEXT_DAY) if terms.ends_on else None
 
 
 def _begin_pause(terms: Terms, standing: Standing, day: date) -> Standing:  # noqa: ARG001 - the table in `turn` calls all alike
