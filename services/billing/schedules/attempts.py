@@ -10,11 +10,13 @@ from contracts.message import PaymentId
 from services.billing.schedules import charging
 from services.billing.schedules.one_of_many import one_of_many
 from services.billing.store import books, invoices, payments, stripe_events
+from services.billing.store.accounts import account_of
 from services.billing.store.payments import Attempt
 from services.billing.store.stripe_events import NewEvent
 from services.billing.stripe_gateway import (
     Checkout,
     Event,
+    StripeClosedError,
     StripeGateway,
     StripeUnavailableError,
     found_event,
@@ -27,6 +29,8 @@ _LET_BE = timedelta(seconds=30)
 """A younger attempt is still in the hands of its command."""
 _GIVE_UP_LOOKING = timedelta(minutes=10)
 """A session that Stripe does not list so long after it was asked for was never made."""
+_PAGE_LASTS = timedelta(hours=25)
+"""Stripe closes a checkout's page a day after it was made."""
 _PAGE = 100
 
 
@@ -53,10 +57,16 @@ async def _ask_about(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) 
             await charging.ask_and_record(runtime, stripe, attempt)
         return
     age = runtime.clock.now() - attempt.payment.created_at
-    if attempt.session_id is not None:
-        checkout: Checkout | None = await stripe.checkout(attempt.session_id, attempt.account)
-    else:
-        checkout = await stripe.find_checkout(PaymentId(attempt.payment.id), age, attempt.account)
+    try:
+        if attempt.session_id is not None:
+            checkout: Checkout | None = await stripe.checkout(attempt.session_id, attempt.account)
+        else:
+            checkout = await stripe.find_checkout(PaymentId(attempt.payment.id), age, attempt.account)
+    except StripeClosedError:
+        if age < _PAGE_LASTS or await account_of(runtime.db, attempt.payment.merchant_id) == attempt.account:
+            raise
+        await _end_untold(runtime, attempt)
+        return
     if checkout is None:
         if age > _GIVE_UP_LOOKING:
             await _settle_quietly(runtime, attempt, None)
@@ -68,6 +78,18 @@ async def _ask_about(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) 
         await _tell(runtime, "completed", checkout, attempt.account)
     else:
         await _ask_about_debit(runtime, stripe, attempt, checkout)
+
+
+async def _end_untold(runtime: Runtime, attempt: Attempt) -> None:
+    """End an attempt at an account that is closed to us and was left: its page is over, and nobody will ever say so.
+
+    Else it would keep everybody from paying, and the merchant from withdrawing the invoice. What was paid there after all is
+    booked when it is told.
+    """
+    async with runtime.db.transaction(runtime.system_cause(attempt.payment.merchant_id)) as tx:
+        invoice, now = await _locked(tx, attempt)
+        if now.payment.status in ("created", "unknown", "requires_action"):
+            await books.payment_ended(tx, invoice, now)
 
 
 async def _ask_about_debit(runtime: Runtime, stripe: StripeGateway, attempt: Attempt, checkout: Checkout) -> None:

@@ -17,10 +17,12 @@ from services.billing.domain.dunning import hard
 from services.billing.domain.settlement import UNENDED, WrongAmount
 from services.billing.schedules.one_of_many import one_of_many
 from services.billing.store import archiving, books, collecting, copies, invoices, payments, settling, wallets
+from services.billing.store.accounts import account_of
 from services.billing.store.payments import Attempt
 from services.billing.stripe_gateway import (
     Intent,
     Refusal,
+    StripeClosedError,
     StripeDeclinedError,
     StripeGateway,
     StripeRefusedError,
@@ -93,6 +95,12 @@ async def ask_and_record(runtime: Runtime, stripe: StripeGateway, attempt: Attem
             await _never_charged(runtime, attempt)
             return
         outcome = found
+    except StripeClosedError:
+        if payment.status != "created" or not await _is_left(runtime, attempt):
+            raise
+        # Closed to us for good, and not what the merchant bills with: waiting for it would keep everybody from paying.
+        await _never_charged(runtime, attempt)
+        return
     except StripeDeclinedError as declined:
         outcome, intent_id = declined.refusal, declined.intent_id
     except StripeRefusedError as refused:
@@ -122,6 +130,10 @@ async def _join(runtime: Runtime, stripe: StripeGateway, attempt: Attempt, age: 
 
 async def _is_closed(runtime: Runtime, payment: Payment) -> bool:
     return archiving.is_closed(await copies.customer(runtime.db, payment.merchant_id, payment.customer_id))
+
+
+async def _is_left(runtime: Runtime, attempt: Attempt) -> bool:
+    return await account_of(runtime.db, attempt.payment.merchant_id) != attempt.account
 
 
 async def _never_charged(runtime: Runtime, attempt: Attempt) -> None:

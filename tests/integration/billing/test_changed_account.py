@@ -13,7 +13,7 @@ from services.billing.schedules.charging import charge_due, charge_next
 from services.billing.schedules.renewing import renew_due
 from services.billing.schedules.retrying import retry_due
 from services.billing.store import collecting
-from services.billing.stripe_gateway import StripeUnknownError
+from services.billing.stripe_gateway import StripeClosedError, StripeUnknownError
 from tests.integration.billing.collecting import Calendar, monthly
 from tests.integration.billing.shop import FakeTill, SandboxTill, Shop, fake
 from tests.integration.billing.test_differences import connect
@@ -248,3 +248,90 @@ async def test_a_decline_at_the_old_account_is_not_tried_there_again(fake_shop: 
     assert (invoice.status, invoice.collection.failures) == ("open", 2)
     assert await fake_shop.payments_of(invoice) == [(1, "failed")]
     assert await taken(fake_shop, None) == 1250
+
+
+# --- an account that is closed to us ----------------------------------------------------------------------------------
+
+
+def is_closed(shop: Shop, *, closed: bool = True) -> None:
+    """Whatever is asked about at any account, our key may not."""
+    for name in ("charge", "checkout", "find_checkout", "expire_checkout", "intents_since"):
+        fake(shop).fails[name] = [StripeClosedError("It has been disconnected.") for _ in range(20 if closed else 0)]
+
+
+async def test_a_charge_that_waits_at_a_closed_account_waits_as_long_as_the_merchant_bills_with_it(
+    fake_shop: Shop,
+) -> None:
+    calendar = await subscribed(fake_shop)
+    await begin_renewal(calendar)
+    is_closed(fake_shop)
+    await charge_due(fake_shop.h.runtime, fake_shop.stripe)
+    assert await fake_shop.payments_of(await calendar.last()) == [(1, "created")]
+    is_closed(fake_shop, closed=False)
+    fake_shop.later(minutes=1)
+    await charge_due(fake_shop.h.runtime, fake_shop.stripe)
+    assert (await calendar.last()).status == "paid"
+
+
+async def test_a_charge_that_waits_at_a_closed_account_that_was_left_keeps_nobody_from_paying(fake_shop: Shop) -> None:
+    calendar = await subscribed(fake_shop)
+    await begin_renewal(calendar)
+    await connect(fake_shop, NEW)
+    is_closed(fake_shop)
+    await charge_due(fake_shop.h.runtime, fake_shop.stripe)
+    is_closed(fake_shop, closed=False)
+    assert await fake_shop.payments_of(await calendar.last()) == [(1, "failed")]
+    await retry_due(fake_shop.h.runtime)
+    invoice = await calendar.last()
+    assert invoice.last_decline is not None
+    assert invoice.last_decline.code == "no_payment_method"
+    await fake_shop.customer_pays(await fake_shop.pay(invoice, fake_shop.contact()))
+    assert (await calendar.last()).status == "paid"
+    assert (await taken(fake_shop, None), await taken(fake_shop, NEW)) == (1250, 1250)
+
+
+async def test_a_charge_that_nobody_answered_at_an_account_that_is_closed_by_now_stays_unknown(fake_shop: Shop) -> None:
+    calendar = await subscribed(fake_shop)
+    await begin_renewal(calendar)
+    fake(fake_shop).lost["charge"] = [StripeUnknownError("lost")]
+    fake(fake_shop).fails["intents_since"] = [StripeUnknownError("away")]
+    await charge_next(fake_shop.h.runtime, fake_shop.stripe)
+    await connect(fake_shop, NEW)
+    is_closed(fake_shop)
+    fake_shop.later(days=2)
+    await ask_about_attempts(fake_shop.h.runtime, fake_shop.stripe)
+    assert await fake_shop.payments_of(await calendar.last()) == [(1, "unknown")]
+
+
+async def test_a_checkout_at_a_closed_account_that_was_left_ends_with_its_page(fake_shop: Shop) -> None:
+    invoice = await fake_shop.link()
+    started = await fake_shop.pay(invoice, fake_shop.contact("Ada"))
+    old = await fake_shop.session_of(started)
+    is_closed(fake_shop)
+    fake_shop.later(hours=26)
+    await ask_about_attempts(fake_shop.h.runtime, fake_shop.stripe)
+    assert await fake_shop.payments_of(invoice) == [(1, "created")]
+    await connect(fake_shop, NEW)
+    await ask_about_attempts(fake_shop.h.runtime, fake_shop.stripe)
+    assert await fake_shop.payments_of(invoice) == [(1, "failed")]
+    is_closed(fake_shop, closed=False)
+    await fake_shop.customer_pays(await fake_shop.pay(invoice, fake_shop.contact("Bert")))
+    assert (await fake_shop.invoice(invoice)).status == "paid"
+    # It had been paid before it was closed, and is told of when it is open again: nothing is swallowed.
+    fake(fake_shop).pays(old)
+    assert isinstance(fake_shop.till, FakeTill)
+    await fake_shop.till.deliver()
+    await fake_shop.work()
+    assert (await fake_shop.payment(started)).surplus
+
+
+async def test_a_checkout_at_a_closed_account_that_was_left_is_waited_for_while_its_page_may_be_open(
+    fake_shop: Shop,
+) -> None:
+    invoice = await fake_shop.link()
+    await fake_shop.pay(invoice, fake_shop.contact())
+    await connect(fake_shop, NEW)
+    is_closed(fake_shop)
+    fake_shop.later(hours=23)
+    await ask_about_attempts(fake_shop.h.runtime, fake_shop.stripe)
+    assert await fake_shop.payments_of(invoice) == [(1, "created")]
