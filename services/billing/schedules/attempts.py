@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from uuid import UUID
 
 from chassis.database import Tx
 from chassis.service import Runtime
@@ -36,15 +37,15 @@ _PAGE = 100
 
 async def ask_about_attempts(runtime: Runtime, stripe: StripeGateway) -> None:
     """Ask Stripe about each attempt without an end. What it says is stored as an event (see `webhooks`)."""
-    after: PaymentId | None = None
+    after: UUID | None = None
     while True:
         page = await payments.not_ended(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
-        for attempt in page:
+        for attempt in page.found:
             with one_of_many("attempt", **_whose(attempt)):
                 await _ask_about(runtime, stripe, attempt)
-        if len(page) < _PAGE:
+        if page.after is None:
             return
-        after = PaymentId(page[-1].payment.id)
+        after = page.after
 
 
 def _whose(attempt: Attempt) -> dict[str, str]:
@@ -136,15 +137,15 @@ async def close_checkouts(runtime: Runtime, *, stripe: StripeGateway) -> None:
 
 async def close_requested(runtime: Runtime, stripe: StripeGateway) -> None:
     """Try once to close each checkout that is to be closed."""
-    after: PaymentId | None = None
+    after: UUID | None = None
     while True:
         page = await payments.to_close(runtime.db, after, _PAGE)
-        for attempt in page:
+        for attempt in page.found:
             with one_of_many("checkout", **_whose(attempt)):
                 await close_one(runtime, stripe, attempt)
-        if len(page) < _PAGE:
+        if page.after is None:
             return
-        after = PaymentId(page[-1].payment.id)
+        after = page.after
 
 
 async def close_one(runtime: Runtime, stripe: StripeGateway, attempt: Attempt) -> None:

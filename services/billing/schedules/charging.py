@@ -55,12 +55,12 @@ async def charge_due(runtime: Runtime, stripe: StripeGateway, *, at_once: int = 
 
 async def charge_next(runtime: Runtime, stripe: StripeGateway) -> bool:
     """Charge the attempt that waits longest. False: none does."""
-    attempt = await payments.claim_charge(runtime.db, runtime.clock.now(), _LEASE)
-    if attempt is None:
+    row = await payments.claim_charge(runtime.db, runtime.clock.now(), _LEASE)
+    if row is None:
         return False
     try:
-        with one_of_many("charge", merchant=str(attempt.payment.merchant_id), payment=str(attempt.payment.id)):
-            await _charge(runtime, stripe, attempt)
+        with one_of_many("charge", merchant=str(row["merchant_id"]), payment=str(row["id"])):
+            await _charge(runtime, stripe, payments.attempt_in(row))
     except StripeUnavailableError as away:
         # Nothing was done: it stays *created*, and is charged when its lease is over.
         log.warning("Stripe takes no charges now.", extra={"reason": str(away)})

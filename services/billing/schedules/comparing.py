@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
 from chassis.service import Runtime
-from contracts.billing import Difference
+from contracts.billing import Difference, Refund
 from contracts.message import MerchantId, Money
 from services.billing.domain.returns import moves_on
 from services.billing.schedules.attempts import tell
@@ -158,8 +158,12 @@ async def _compare_payments(walk: Walk) -> None:
         if turn.failed:
             walk.hold(intent.created)
     for attempt in await payments.booked_since(walk.runtime.db, walk.account, datetime.fromtimestamp(walk.since, UTC)):
-        if attempt.intent_id is not None and attempt.intent_id not in booked:
+        if attempt.intent_id is None or attempt.intent_id in booked:
+            continue
+        with one_of_many("comparison", payment=str(attempt.payment.id), stripe_id=attempt.intent_id) as turn:
             await _look_for_intent(walk, attempt, attempt.intent_id)
+        if turn.failed and attempt.payment.settled_at is not None:
+            walk.hold(int(attempt.payment.settled_at.timestamp()))
 
 
 async def _compare_intent(walk: Walk, intent: Intent) -> bool:
@@ -225,11 +229,17 @@ async def _compare_refunds(walk: Walk) -> None:
     ):
         if stripe_id in walked or refund.status == "failed":
             continue
-        try:
-            await _compare_refund(walk, await walk.stripe.refund(stripe_id, walk.account))
-        except StripeRefusedError:
-            money = Money(refund.amount, refund.currency)
-            await walk.differ(refund.merchant_id, "not_at_stripe", "refund", stripe_id, money)
+        with one_of_many("comparison", refund=str(refund.id), stripe_id=stripe_id):
+            await _look_for_refund(walk, refund, stripe_id)
+
+
+async def _look_for_refund(walk: Walk, refund: Refund, stripe_id: str) -> None:
+    """Our books have a refund that was not on the walk."""
+    try:
+        await _compare_refund(walk, await walk.stripe.refund(stripe_id, walk.account))
+    except StripeRefusedError:
+        money = Money(refund.amount, refund.currency)
+        await walk.differ(refund.merchant_id, "not_at_stripe", "refund", stripe_id, money)
 
 
 async def _compare_refund(walk: Walk, seen: RefundSeen) -> bool:

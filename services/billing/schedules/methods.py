@@ -61,12 +61,12 @@ async def _ask_about_setups(runtime: Runtime, stripe: StripeGateway) -> None:
     after: UUID | None = None
     while True:
         page = await setups.not_ended(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
-        for setup in page:
+        for setup in page.found:
             with one_of_many("setup", setup=str(setup.id), customer=str(setup.customer_id)):
                 await _ask_about_setup(runtime, stripe, setup)
-        if len(page) < _PAGE:
+        if page.after is None:
             return
-        after = page[-1].id
+        after = page.after
 
 
 async def _ask_about_setup(runtime: Runtime, stripe: StripeGateway, setup: Setup) -> None:

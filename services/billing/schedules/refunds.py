@@ -1,6 +1,7 @@
 """Refunds of which Stripe has not said what became of them: asked with their own key for a day, then only looked for."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from chassis.service import Runtime
 from contracts.message import Money, PaymentId, RefundId
@@ -24,15 +25,15 @@ _PAGE = 100
 
 async def ask_about_refunds(runtime: Runtime, stripe: StripeGateway) -> None:
     """Ask about every refund that is saved and not known to have reached Stripe."""
-    after: RefundId | None = None
+    after: UUID | None = None
     while True:
         page = await refunds.unsent_refunds(runtime.db, runtime.clock.now() - _LET_BE, after, _PAGE)
-        for giving in page:
+        for giving in page.found:
             with one_of_many("refund", merchant=str(giving.refund.merchant_id), refund=str(giving.refund.id)):
                 await _ask_about(runtime, stripe, giving)
-        if len(page) < _PAGE:
+        if page.after is None:
             return
-        after = RefundId(page[-1].refund.id)
+        after = page.after
 
 
 async def _ask_about(runtime: Runtime, stripe: StripeGateway, giving: Giving) -> None:

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chassis.database import Tx
+from chassis.database import Row, Tx
 from chassis.service import Runtime
 from contracts.billing import Invoice, SubscriptionRenewed
 from contracts.identity import Customer, Merchant
@@ -32,7 +32,7 @@ _UNTIL_MIRRORED = timedelta(seconds=30)
 class _Claimed:
     """Which one is in hand, for whoever has to put it off."""
 
-    kept: Kept | None = None
+    row: Row | None = None
 
 
 async def renew_due(runtime: Runtime, *, at_once: int = 4) -> int:
@@ -55,17 +55,17 @@ async def renew_next(runtime: Runtime, until: datetime) -> bool:
     claimed = _Claimed()
     try:
         async with runtime.db.transaction(runtime.system_cause()) as tx:
-            claimed.kept = await subscriptions.claim_due(tx, until)
-            if claimed.kept is not None:
-                await _renew(tx, claimed.kept, runtime.settings.secret_key)
+            claimed.row = await subscriptions.claim_due(tx, until)
+            if claimed.row is not None:
+                await _renew(tx, subscriptions.kept_in(claimed.row), runtime.settings.secret_key)
     except Exception as error:
-        if claimed.kept is None:
+        if claimed.row is None:
             raise
-        # One that cannot be renewed must not keep the others waiting.
-        state = claimed.kept.state
-        note_failure(error, "renewal", merchant=str(state.merchant_id), subscription=str(state.id))
-        await subscriptions.put_off(runtime.db, claimed.kept.state.id, runtime.clock.now() + _AFTER_TROUBLE)
-    return claimed.kept is not None
+        # One that cannot be renewed, or not even be read, must not keep the others waiting.
+        row = claimed.row
+        note_failure(error, "renewal", merchant=str(row["merchant_id"]), subscription=str(row["id"]))
+        await subscriptions.put_off(runtime.db, row["id"], runtime.clock.now() + _AFTER_TROUBLE)
+    return claimed.row is not None
 
 
 async def _renew(tx: Tx, kept: Kept, secret_key: str) -> None:

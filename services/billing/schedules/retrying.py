@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from chassis.database import Row, Tx
 from chassis.service import Runtime
 from contracts.billing import Decline, Invoice, InvoiceChargeStarted
-from contracts.message import InvoiceId, PaymentMethodId
+from contracts.message import InvoiceId, MerchantId, PaymentMethodId
 from services.billing.domain.dunning import hard
 from services.billing.domain.invoices import Balance
 from services.billing.domain.settlement import UNENDED
 from services.billing.schedules.beginning import begin_charge
 from services.billing.schedules.one_of_many import note_failure, one_of_many
-from services.billing.store import archiving, books, collecting, copies, debts, payments, subscriptions
+from services.billing.store import archiving, books, collecting, copies, debts, invoices, payments, subscriptions
 from services.billing.store.collecting import AUTHENTICATE, NEVER_CHARGED, Chargeable
 
 _BUSY = timedelta(hours=1)
@@ -34,19 +34,22 @@ async def retry_due(runtime: Runtime) -> int:
 
 
 async def _retry_next(runtime: Runtime, until: datetime) -> bool:
-    invoice: Invoice | None = None
+    claimed: tuple[MerchantId, InvoiceId] | None = None
     try:
         async with runtime.db.transaction(runtime.system_cause()) as tx:
-            invoice = await collecting.claim_retry(tx, until)
-            if invoice is not None:
+            claimed = await collecting.claim_retry(tx, until)
+            if claimed is not None:
+                invoice = await invoices.lock_invoice(tx, *claimed)
+                assert invoice is not None, "Invoices are never deleted."
                 await _retry(tx, invoice, runtime.settings.secret_key)
     except Exception as error:
-        if invoice is None:
+        if claimed is None:
             raise
-        # One that cannot be tried again must not keep the others, and the renewals after them, waiting.
-        note_failure(error, "retry", merchant=str(invoice.merchant_id), invoice=str(invoice.id))
-        await collecting.put_off(runtime.db, invoice.id, runtime.clock.now() + _AFTER_TROUBLE)
-    return invoice is not None
+        # One that cannot be tried again, or not even be read, must not keep the others and the renewals waiting.
+        merchant_id, invoice_id = claimed
+        note_failure(error, "retry", merchant=str(merchant_id), invoice=str(invoice_id))
+        await collecting.put_off(runtime.db, invoice_id, runtime.clock.now() + _AFTER_TROUBLE)
+    return claimed is not None
 
 
 async def _retry(tx: Tx, invoice: Invoice, secret_key: str) -> None:

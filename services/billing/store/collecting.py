@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from chassis.database import Database, Row, Tx
+from chassis.database import Database, Tx
 from contracts.billing import Collection, Decline, Invoice
 from contracts.message import CustomerId, InvoiceId, MerchantId, PaymentMethodId
 from services.billing.domain.dunning import Policy, hard, next_try
@@ -151,7 +151,7 @@ async def something_due(db: Database, at: datetime) -> bool:
     return bool(found)
 
 
-async def claim_retry(tx: Tx, at: datetime) -> Invoice | None:
+async def claim_retry(tx: Tx, at: datetime) -> tuple[MerchantId, InvoiceId] | None:
     """Lock the open invoice whose next try has waited longest; those that another has locked are passed over."""
     row = await tx.fetchrow(
         """
@@ -160,11 +160,7 @@ async def claim_retry(tx: Tx, at: datetime) -> Invoice | None:
         """,
         at,
     )
-    return await _again(tx, row)
-
-
-async def _again(tx: Tx, row: Row | None) -> Invoice | None:
-    return None if row is None else await invoices.lock_invoice(tx, row["merchant_id"], row["id"])
+    return None if row is None else (row["merchant_id"], row["id"])
 
 
 async def put_off(db: Database | Tx, invoice_id: UUID, until: datetime | None) -> None:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from chassis.database import Database, Row
 from contracts.billing import Difference
 from contracts.message import MerchantId
+from services.billing.store.reading import readable
 
 Kind = Literal["payment", "refund", "dispute"]
 
@@ -85,11 +86,14 @@ async def every_difference(db: Database) -> defaultdict[MerchantId, Known]:
     """All that stand and all that were explained and are not forgotten, by merchant."""
     known: defaultdict[MerchantId, Known] = defaultdict(Known)
     rows = await db.fetch(
-        "SELECT merchant_id, state, since, asked_at, resolved_at FROM difference ORDER BY resolved_at DESC, since, stripe_id"
+        """
+        SELECT stripe_id AS id, merchant_id, state, since, asked_at, resolved_at FROM difference
+        ORDER BY resolved_at DESC, since, stripe_id
+        """
     )
-    for row in rows:
-        of = known[MerchantId(row["merchant_id"])]
-        (of.standing if row["resolved_at"] is None else of.resolved).append(_difference(row))
+    for merchant_id, each in readable("difference", rows, lambda row: (row["merchant_id"], _difference(row))):
+        of = known[MerchantId(merchant_id)]
+        (of.standing if each.resolved_at is None else of.resolved).append(each)
     return known
 
 

@@ -14,6 +14,7 @@ from chassis.republish import CurrentRow
 from contracts.billing import Payment
 from contracts.message import InvoiceId, MerchantId, PaymentId
 from services.billing.store.copies import Reader
+from services.billing.store.reading import Page, page_of, readable
 
 _STATE = """
     id, merchant_id, customer_id, invoice_id, attempt, status, amount, currency, surplus, automatic, payment_method_id,
@@ -61,8 +62,11 @@ def payment_state(row: Row) -> Payment:
 
 
 def _attempt(row: Row | None) -> Attempt | None:
-    if row is None:
-        return None
+    return None if row is None else attempt_in(row)
+
+
+def attempt_in(row: Row) -> Attempt:
+    """The attempt of a row that holds all its columns."""
     return Attempt(
         payment_state(row),
         command_id=row["command_id"],
@@ -226,7 +230,7 @@ async def booked_since(db: Database, account: str | None, since: datetime) -> li
         account,
         since,
     )
-    return [found for row in rows if (found := _attempt(row))]
+    return list(readable("payment", rows, attempt_in))
 
 
 async def intent_is_recorded(tx: Tx, intent_id: str) -> bool:
@@ -235,7 +239,7 @@ async def intent_is_recorded(tx: Tx, intent_id: str) -> bool:
     return bool(found)
 
 
-async def not_ended(db: Database, before: datetime, after: PaymentId | None, limit: int) -> list[Attempt]:
+async def not_ended(db: Database, before: datetime, after: UUID | None, limit: int) -> Page[Attempt]:
     """Attempts of every merchant made before `before` without an end, in id order, after the given one."""
     rows = await db.fetch(
         f"""
@@ -248,15 +252,16 @@ async def not_ended(db: Database, before: datetime, after: PaymentId | None, lim
         after,
         limit,
     )
-    return [found for row in rows if (found := _attempt(row))]
+    return page_of("payment", rows, attempt_in, limit)
 
 
-async def claim_charge(db: Database, now: datetime, lease: timedelta) -> Attempt | None:
+async def claim_charge(db: Database, now: datetime, lease: timedelta) -> Row | None:
     """Take the automatic attempt that waits longest to be charged, for `lease`: a dead worker's is then taken up again.
 
-    Not held by a lock, because no transaction stays open while Stripe is asked.
+    Not held by a lock, because no transaction stays open while Stripe is asked. It is the row, for `attempt_in`, so that
+    one that cannot be read is known by its `merchant_id` and `id`.
     """
-    row = await db.fetchrow(
+    return await db.fetchrow(
         f"""
         UPDATE payment SET claimed_until = $2
         WHERE id = (
@@ -269,7 +274,6 @@ async def claim_charge(db: Database, now: datetime, lease: timedelta) -> Attempt
         now,
         now + lease,
     )
-    return _attempt(row)
 
 
 async def charge_waits(db: Database) -> bool:
@@ -286,7 +290,7 @@ async def last_charge(tx: Tx, invoice_id: InvoiceId) -> Payment | None:
     return None if row is None else payment_state(row)
 
 
-async def to_close(db: Database, after: PaymentId | None, limit: int) -> list[Attempt]:
+async def to_close(db: Database, after: UUID | None, limit: int) -> Page[Attempt]:
     """Attempts of every merchant whose checkout is to be expired at Stripe, in id order, after the given one."""
     rows = await db.fetch(
         f"""
@@ -296,7 +300,7 @@ async def to_close(db: Database, after: PaymentId | None, limit: int) -> list[At
         after,
         limit,
     )
-    return [found for row in rows if (found := _attempt(row))]
+    return page_of("payment", rows, attempt_in, limit)
 
 
 async def every_payment(db: Database) -> AsyncIterator[CurrentRow]:

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Collection
 from typing import NamedTuple
 from uuid import UUID
 
-from chassis.database import Database, Tx
+from chassis.database import Database, Row, Tx
 from chassis.republish import CurrentRow
 from contracts.billing import Reconciliation
 from contracts.message import MerchantId
+from services.billing.store.reading import readable
 
 
 class Last(NamedTuple):
@@ -35,12 +36,12 @@ async def save_reconciliation(tx: Tx, result: Reconciliation, accounts: Collecti
 
 async def last_results(db: Database) -> dict[MerchantId, Last]:
     """Every merchant's newest result."""
-    rows = await db.fetch("SELECT state, accounts FROM reconciliation")
-    found = [
-        Last(Reconciliation.model_validate_json(row["state"]), frozenset(each or None for each in row["accounts"]))
-        for row in rows
-    ]
-    return {each.result.merchant_id: each for each in found}
+    rows = await db.fetch("SELECT merchant_id AS id, state, accounts FROM reconciliation")
+    return {each.result.merchant_id: each for each in readable("result", rows, _last)}
+
+
+def _last(row: Row) -> Last:
+    return Last(Reconciliation.model_validate_json(row["state"]), frozenset(each or None for each in row["accounts"]))
 
 
 async def every_reconciliation(db: Database) -> AsyncIterator[CurrentRow]:

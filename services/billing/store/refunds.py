@@ -10,6 +10,7 @@ from chassis.republish import CurrentRow
 from contracts.billing import Refund
 from contracts.message import InvoiceId, MerchantId, PaymentId, RefundId
 from services.billing.store.copies import Reader
+from services.billing.store.reading import Page, page_of, readable
 
 _ALL = "state, account, stripe_id, command_id, correlation_id"
 
@@ -134,11 +135,11 @@ async def standing_notes(tx: Tx, invoice_id: InvoiceId) -> list[Refund]:
     return [Refund.model_validate_json(row["state"]) for row in rows]
 
 
-async def unsent_refunds(db: Database, before: datetime, after: RefundId | None, limit: int) -> list[Giving]:
+async def unsent_refunds(db: Database, before: datetime, after: UUID | None, limit: int) -> Page[Giving]:
     """Refunds of every merchant begun before `before` without a word of Stripe's, in id order, after the given one."""
     rows = await db.fetch(
         f"""
-        SELECT {_ALL} FROM refund
+        SELECT id, {_ALL} FROM refund
         WHERE status IN ('created', 'unknown') AND stripe_id IS NULL AND created_at < $1
           AND ($2::uuid IS NULL OR id > $2)
         ORDER BY id LIMIT $3
@@ -147,20 +148,20 @@ async def unsent_refunds(db: Database, before: datetime, after: RefundId | None,
         after,
         limit,
     )
-    return [found for row in rows if (found := _giving(row))]
+    return page_of("refund", rows, _giving, limit)
 
 
 async def refunds_booked(db: Database, account: str | None, since: datetime) -> list[tuple[str, Refund]]:
     """Refunds of an account begun since a moment that Stripe has taken: its id, and ours."""
     rows = await db.fetch(
         """
-        SELECT stripe_id, state FROM refund
+        SELECT id, stripe_id, state FROM refund
         WHERE account IS NOT DISTINCT FROM $1 AND stripe_id IS NOT NULL AND created_at >= $2
         """,
         account,
         since,
     )
-    return [(row["stripe_id"], Refund.model_validate_json(row["state"])) for row in rows]
+    return list(readable("refund", rows, lambda row: (str(row["stripe_id"]), Refund.model_validate_json(row["state"]))))
 
 
 async def every_refund(db: Database) -> AsyncIterator[CurrentRow]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from chassis.database import Database, Row, Tx
 from contracts.message import CustomerId, MerchantId, SubscriptionId
 from services.billing.store.copies import Reader
+from services.billing.store.reading import Page, page_of
 
 PUBLIC = "public"
 """The payer of a page that was opened through a link."""
@@ -125,7 +126,7 @@ async def end_setup(tx: Tx, setup_id: UUID, status: str) -> bool:
     return told != "UPDATE 0"
 
 
-async def not_ended(db: Database, before: datetime, after: UUID | None, limit: int) -> list[Setup]:
+async def not_ended(db: Database, before: datetime, after: UUID | None, limit: int) -> Page[Setup]:
     """Setups of every merchant made before `before` that have no end, in id order, after the given one."""
     rows = await db.fetch(
         f"""
@@ -136,4 +137,4 @@ async def not_ended(db: Database, before: datetime, after: UUID | None, limit: i
         after,
         limit,
     )
-    return [found for row in rows if (found := _setup(row))]
+    return page_of("setup", rows, _setup, limit)

@@ -28,8 +28,11 @@ class Kept:
 
 
 def _kept(row: Row | None) -> Kept | None:
-    if row is None:
-        return None
+    return None if row is None else kept_in(row)
+
+
+def kept_in(row: Row) -> Kept:
+    """The subscription of a row that holds all its columns."""
     standing = _STANDING.validate_json(row["standing"])
     return Kept(Subscription.model_validate_json(row["state"]), standing, row["link_generation"])
 
@@ -101,16 +104,18 @@ async def subscription(db: Reader, merchant_id: MerchantId, subscription_id: Sub
     return _kept(row)
 
 
-async def claim_due(tx: Tx, at: datetime) -> Kept | None:
-    """Lock the subscription for which the calendar has waited longest; those that another has locked are passed over."""
-    row = await tx.fetchrow(
+async def claim_due(tx: Tx, at: datetime) -> Row | None:
+    """Lock the subscription for which the calendar has waited longest; those that another has locked are passed over.
+
+    It is the row, for `kept_in`, so that one that cannot be read is known by its `merchant_id` and `id`.
+    """
+    return await tx.fetchrow(
         f"""
-        SELECT {_ALL} FROM subscription WHERE next_turn_at <= $1
+        SELECT merchant_id, id, {_ALL} FROM subscription WHERE next_turn_at <= $1
         ORDER BY next_turn_at LIMIT 1 FOR UPDATE SKIP LOCKED
         """,  # noqa: S608 - a constant
         at,
     )
-    return _kept(row)
 
 
 async def next_link(tx: Tx, subscription_id: SubscriptionId) -> int:

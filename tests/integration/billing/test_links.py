@@ -119,7 +119,7 @@ async def test_a_revoked_link_shows_nothing_and_the_portal_still_pays(shop: Shop
         await pays_by_link(shop, invoice, token)
     assert refused.value.members["why"] == "revoked"
     # The checkout that was opened through it is closed by the worker.
-    [attempt] = await payments.to_close(shop.h.db, None, 10)
+    [attempt] = (await payments.to_close(shop.h.db, None, 10)).found
     await close_one(shop.h.runtime, shop.stripe, attempt)
     assert await shop.session_of(open_checkout) not in await shop.till.open_sessions()
     await shop.customer_pays(await shop.pay(invoice, shop.contact()))
@@ -130,7 +130,7 @@ async def test_a_contacts_checkout_outlives_the_link(fake_shop: Shop) -> None:
     invoice = await fake_shop.link()
     await fake_shop.pay(invoice, fake_shop.contact())
     await fake_shop.order(RevokePaymentLink(invoice_id=InvoiceId(invoice.id)))
-    assert await payments.to_close(fake_shop.h.db, None, 10) == []
+    assert (await payments.to_close(fake_shop.h.db, None, 10)).found == []
 
 
 async def test_a_link_ends_when_it_was_told_to(fake_shop: Shop) -> None:

@@ -19,7 +19,7 @@ from services.billing.schedules.methods import look_at_methods
 from services.billing.schedules.refunds import ask_about_refunds
 from services.billing.schedules.renewing import renew_due
 from services.billing.schedules.retrying import retry_due
-from services.billing.stripe_gateway import StripeUnavailableError, StripeUnknownError
+from services.billing.stripe_gateway import StripeRefusedError, StripeUnavailableError, StripeUnknownError
 from tests.integration.billing.collecting import Calendar, monthly
 from tests.integration.billing.returns import intent_of, paid, refund, refunds_of
 from tests.integration.billing.shop import FakeTill, Shop, a_customer, fake
@@ -42,7 +42,19 @@ def counted() -> Callable[[str], float]:
     return lambda name: value(name) - before[name]
 
 
-NAMES = ("card", "setup", "wallet", "attempt", "refund", "checkout", "debtor", "charge", "account", "comparison")
+NAMES = (
+    "card",
+    "setup",
+    "wallet",
+    "attempt",
+    "refund",
+    "checkout",
+    "debtor",
+    "charge",
+    "account",
+    "comparison",
+    "payment",
+)
 
 
 def named(caplog: pytest.LogCaptureFixture, name: str) -> list[Any]:
@@ -250,3 +262,109 @@ async def test_an_object_that_cannot_be_compared_keeps_no_other_and_is_not_passe
     await fake_shop.h.db.execute("UPDATE dispute SET state = $2 WHERE id = $1", broken["id"], broken["state"])
     await schedules.reconcile(fake_shop.h.runtime, stripe=fake_shop.stripe)
     assert counted("comparison") == 2
+
+
+# --- rows that cannot be read -----------------------------------------------------------------------------------------
+
+
+async def unreadable(shop: Shop, table: str, row_id: object) -> None:
+    """Nobody can read this row any more."""
+    column, text = {
+        "payment": ("decline", "[]"),
+        "refund": ("state", "{}"),
+        "subscription": ("state", "{}"),
+        "invoice": ("buyer", '"nobody"'),
+    }[table]
+    await shop.h.db.execute(f"UPDATE {table} SET {column} = $2 WHERE id = $1", row_id, text)
+
+
+async def test_a_charge_that_cannot_be_read_keeps_no_other_from_being_made(
+    fake_shop: Shop, caplog: pytest.LogCaptureFixture, counted: Callable[[str], float]
+) -> None:
+    fake_shop.clock.at = datetime(2027, 1, 31, 12, tzinfo=UTC)
+    for _ in range(2):
+        await other_customer(fake_shop)
+        await Calendar(fake_shop).accepted(monthly(fake_shop))
+    fake_shop.clock.at = datetime(2027, 2, 28, 12, tzinfo=UTC)
+    await renew_due(fake_shop.h.runtime)
+    first = await fake_shop.h.db.fetchval("SELECT id FROM payment WHERE automatic ORDER BY created_at, id LIMIT 1")
+    await unreadable(fake_shop, "payment", first)
+    assert await charge_due(fake_shop.h.runtime, fake_shop.stripe, at_once=1) == 2
+    statuses = "SELECT status FROM payment WHERE automatic ORDER BY created_at, id"
+    assert [row["status"] for row in await fake_shop.h.db.fetch(statuses)] == ["created", "succeeded"]
+    assert named(caplog, "payment") == [str(first)]
+    assert counted("charge") == 1
+
+
+async def test_an_attempt_that_cannot_be_read_keeps_no_other_from_being_asked_about(
+    fake_shop: Shop,
+    caplog: pytest.LogCaptureFixture,
+    counted: Callable[[str], float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A page of unreadable rows alone is not the last one either.
+    monkeypatch.setattr(schedules.attempts, "_PAGE", 1)
+    for _ in range(2):
+        await fake_shop.pay(await fake_shop.link(), fake_shop.contact())
+    first, second = [row["id"] for row in await fake_shop.h.db.fetch("SELECT id FROM payment ORDER BY id")]
+    await unreadable(fake_shop, "payment", first)
+    for session in fake(fake_shop).sessions.values():
+        session["status"] = "expired"
+    fake_shop.later(minutes=2)
+    await ask_about_attempts(fake_shop.h.runtime, fake_shop.stripe)
+    await fake_shop.work()
+    statuses = {row["id"]: row["status"] for row in await fake_shop.h.db.fetch("SELECT id, status FROM payment")}
+    assert statuses == {first: "created", second: "failed"}
+    assert named(caplog, "payment") == [str(first)]
+    assert counted("payment") == 1
+
+
+async def test_a_refund_that_cannot_be_read_keeps_no_other_from_being_compared(
+    fake_shop: Shop, caplog: pytest.LogCaptureFixture, counted: Callable[[str], float]
+) -> None:
+    lost = []
+    for _ in range(3):
+        invoice, _ = await paid(fake_shop)
+        lost.append(await refund(fake_shop, invoice, amount=100))
+    await deliver(fake_shop)
+    unread = lost[0].id
+    await unreadable(fake_shop, "refund", unread)
+    stripe = fake(fake_shop)
+    gone = await fake_shop.h.db.fetchval("SELECT stripe_id FROM refund WHERE id = $1", lost[1].id)
+    for each in (gone, await fake_shop.h.db.fetchval("SELECT stripe_id FROM refund WHERE id = $1", unread)):
+        del stripe.refunds[each]
+    stripe.fails["refund"] = [StripeRefusedError("resource_missing", "No such refund")]
+    await schedules.reconcile(fake_shop.h.runtime, stripe=stripe)
+    result = await result_of(fake_shop)
+    assert result is not None
+    assert [(each.code, each.stripe_id) for each in result.differences] == [("not_at_stripe", gone)]
+    assert named(caplog, "refund") == [str(unread)]
+    assert counted("refund") == 1
+
+
+async def test_a_subscription_and_an_invoice_that_cannot_be_read_keep_no_other_from_being_renewed_and_retried(
+    fake_shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake_shop.clock.at = datetime(2027, 1, 31, 12, tzinfo=UTC)
+    made = []
+    for _ in range(2):
+        await other_customer(fake_shop)
+        made.append(await Calendar(fake_shop).accepted(monthly(fake_shop)))
+    kept = await fake_shop.h.db.fetchval("SELECT state FROM subscription WHERE id = $1", made[0].id)
+    await unreadable(fake_shop, "subscription", made[0].id)
+    fake_shop.clock.at = datetime(2027, 2, 28, 12, tzinfo=UTC)
+    assert await renew_due(fake_shop.h.runtime, at_once=1) == 2
+    assert named(caplog, "subscription") == [str(made[0].id)]
+    assert len(await Calendar(fake_shop).invoices()) == 3
+    await fake_shop.h.db.execute("UPDATE subscription SET state = $2 WHERE id = $1", made[0].id, kept)
+    fake_shop.later(minutes=11)
+    await renew_due(fake_shop.h.runtime)
+    invoices = (await Calendar(fake_shop).invoices())[2:]
+    assert len(invoices) == 2
+    await fake_shop.h.db.execute("UPDATE payment SET status = 'failed' WHERE automatic")
+    await fake_shop.h.db.execute("UPDATE invoice SET next_try_at = $1 WHERE status = 'open'", fake_shop.clock.now())
+    await unreadable(fake_shop, "invoice", invoices[0].id)
+    assert await retry_due(fake_shop.h.runtime) == 2
+    assert named(caplog, "invoice") == [str(invoices[0].id)]
+    attempts = "SELECT count(*) FROM payment WHERE invoice_id = $1"
+    assert [await fake_shop.h.db.fetchval(attempts, each.id) for each in invoices] == [1, 2]

@@ -604,4 +604,4 @@ async def test_news_wakes_the_worker_once_a_group_and_no_news_does_not(fake_shop
 
 
 async def _to_close(shop: Shop) -> list[Any]:
-    return await payments.to_close(shop.h.db, None, 100)
+    return (await payments.to_close(shop.h.db, None, 100)).found
