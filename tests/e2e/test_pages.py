@@ -319,3 +319,20 @@ def test_open_pages_say_paid_without_a_reload_and_typing_is_never_interrupted(
         typing.get_by_label("What is to be done?").fill("")
         typing.get_by_role("heading", name="To-dos").click()
         typing.get_by_text("Brand new", exact=True).wait_for(timeout=8000)
+
+
+def test_what_was_refused_stays_to_be_read_while_the_page_hears_of_changes(browser: Browser, postgres_url: str) -> None:
+    seed = Seed()
+    with parts.fresh_database(postgres_url) as url, running(url, seed) as own:
+        invoice = seed.made["in_parts"]
+        for who, path in (("contact", f"/portal/payments/{invoice.id}"), ("visitor", f"/pay/{'parts' * 8}")):
+            page = _as(browser, own, who).new_page()
+            page.goto(own.url + path)
+            page.get_by_label("Amount to pay").fill("a lot")
+            page.get_by_role("button", name="Pay", exact=True).click()
+            page.get_by_text("Please enter a number").first.wait_for()
+            page.wait_for_timeout(700)  # the stream is open
+            bring(own.database, event(make.todo(own.customer, f"Seen by {who}"), "assigned"))
+            page.wait_for_timeout(1500)
+            assert page.get_by_text("Please enter a number").count() == 2
+            assert page.get_by_label("Amount to pay").input_value() == "a lot"

@@ -22,7 +22,7 @@ from .documents import credit_note, pdf
 from .forms import Form
 from .offer import accept, fresh_offer, offer, offered_by
 from .page import Page, see
-from .parts import amount_of
+from .parts import amount_of, came_back, way_back
 
 router = APIRouter()
 
@@ -83,7 +83,7 @@ async def _alive(
         invoice=invoice,
         form=form,
         signed_up=signed_up,
-        confirming=request.query_params.get("paid") == "confirming",
+        came_back=came_back(request, invoice),
     )
 
 
@@ -115,7 +115,7 @@ async def pay(request: Request, token: str) -> Response:
             billing.StartInvoicePayment(
                 invoice_id=invoice.id,
                 link_token_sha256=digest(token),
-                return_path=f"/pay/{token}?paid=confirming",
+                return_path=way_back(f"/pay/{token}", invoice),
                 **part,
             ),
             id=form.command_id,

@@ -13,11 +13,13 @@ from services.gateway import commands, readmodel
 from services.gateway.security import Session
 from services.gateway.security.doors import ContactSession
 
+from .agreement import terms
 from .documents import pdf
 from .forms import Form
 from .language import gettext_noop as _
+from .offer import offered_by
 from .page import NavEntry, Page, see
-from .parts import amount_of
+from .parts import amount_of, came_back, way_back
 
 router = APIRouter()
 navigation = NavEntry("portal", 20, "/portal/payments", _("Payments"), "bill")
@@ -39,6 +41,7 @@ async def index(request: Request, session: ContactSession, open: str = "", paid:
 async def _show(request: Request, session: Session, invoice: Invoice, form: Form) -> Response:
     page = await Page.of(request, session)
     assert session.viewer is not None
+    offered = await offered_by(request, invoice)
     refunds = await readmodel.refunds(request.app.state.runtime.db, session.viewer, invoice_id=invoice.id, limit=100)
     return page.render(
         "payment.html",
@@ -46,8 +49,9 @@ async def _show(request: Request, session: Session, invoice: Invoice, form: Form
         invoice=invoice,
         form=form,
         refunds=refunds.items,
-        # Coming back from the payment page proves nothing: it only explains why the invoice may still look open.
-        confirming=request.query_params.get("paid") == "confirming",
+        came_back=came_back(request, invoice),
+        subscription=offered,
+        terms=terms(offered, page.merchant.name if page.merchant else "", page.reader) if offered else [],
     )
 
 
@@ -67,13 +71,16 @@ async def pay(request: Request, session: ContactSession, invoice_id: UUID) -> Re
     """Open (or go on with) its checkout; why not is said on the invoice's own page."""
     invoice = await _invoice(request, session, invoice_id)
     form = await Form.posted(request)
+    if not form.get("agreed") and await offered_by(request, invoice) is not None:
+        # Pressed in a list, where nothing says that paying this one begins a subscription.
+        return see(f"/portal/payments/{invoice.id}")
     page = await Page.of(request, session)
     with form.refusals(page.reader):
         part = amount_of(form, invoice, page.reader)
         started = await commands.send(
             request,
             billing.StartInvoicePayment(
-                invoice_id=invoice.id, return_path=f"/portal/payments/{invoice.id}?paid=confirming", **part
+                invoice_id=invoice.id, return_path=way_back(f"/portal/payments/{invoice.id}", invoice), **part
             ),
             id=form.command_id,
             known=[(Invoice, invoice.id)],

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from contracts import billing
 from contracts.billing import PaymentMethod, Subscription
+from contracts.message import SubscriptionId
 from services.gateway import commands, readmodel
 from services.gateway.readmodel.subscriptions import SubscriptionStatus
 from services.gateway.security import Session
@@ -22,7 +23,7 @@ from .agreement import choices, terms
 from .forms import Form
 from .language import Reader
 from .language import gettext_noop as _
-from .page import NavEntry, Page, done
+from .page import NavEntry, Page, done, see
 
 router = APIRouter()
 said = {"method-chosen": _("It is charged to this payment method from now on.")}
@@ -121,6 +122,7 @@ async def show_one(
         method=method,
         methods=_choices(agreed, found.items, page) if _may_choose(session) else [],
         may_choose=_may_choose(session),
+        accepting=request.query_params.get("accepted") == "confirming",
         link_dead=dead_link(agreed, request.app.state.runtime.clock.now()),
         mail=next(iter(mails.get(agreed.id, ())), None),
         customer=await readmodel.customer(db, viewer, agreed.customer_id),
@@ -178,6 +180,25 @@ def _base(session: Session) -> str:
 async def show(request: Request, session: ContactSession, subscription_id: UUID, after: str = "") -> Response:
     """One subscription: what comes next, its instalments and invoices, and what can be done with it."""
     return await show_one(request, session, subscription_id, after)
+
+
+@router.post("/portal/subscriptions/{subscription_id:uuid}/accept")
+async def accept(request: Request, session: ContactSession, subscription_id: UUID) -> Response:
+    """Accept one that asks for no money yet: the hosted page for a payment method opens."""
+    agreed = await subscription_of(request, session, subscription_id)
+    form = await Form.posted(request)
+    page = await Page.of(request, session)
+    with form.refusals(page.reader):
+        started = await commands.send(
+            request,
+            billing.AcceptSubscription(
+                subscription_id=SubscriptionId(agreed.id),
+                return_path=f"/portal/subscriptions/{agreed.id}?accepted=confirming",
+            ),
+            id=form.command_id,
+        )
+        return see(started.setup_url)
+    return await show_one(request, session, agreed.id, form=form)
 
 
 @router.get("/console/subscriptions/{subscription_id:uuid}")

@@ -13,8 +13,10 @@ function main() {
   return document.getElementById("main");
 }
 
-// Somebody who is typing, or has typed and not yet sent it, must not lose a letter.
+// Somebody who is typing, or has typed and not yet sent it, must not lose a letter; nor may what was refused be taken
+// away before it is read: its page is the answer to a POST, and its address, fetched, says something else.
 function edited() {
+  if (document.getElementById("problem")) return true;
   const inside = document.activeElement && main().contains(document.activeElement) ? document.activeElement : null;
   if (inside && inside.matches("input:not([type=checkbox]), textarea, select")) return true;
   return [...main().querySelectorAll("input:not([type=hidden]), textarea, select")].some((field) => {

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from chassis.ids import new_id
 from chassis.tokens import digest
 from contracts.billing import (
     BillingDefaults,
@@ -23,9 +24,11 @@ from contracts.billing import (
     Invoice,
     InvoiceLinkChanged,
     InvoiceOpened,
+    InvoicePartPaid,
     OpenInvoice,
     PayLink,
     ReadStripeAccount,
+    Receipt,
     RenewPaymentLink,
     RenewSubscriptionLink,
     ReplaceInvoice,
@@ -92,6 +95,23 @@ async def test_a_part_is_asked_for_and_sent_in_minor_units(world: World, custome
         assert wrong.status_code == 422
         assert 'value="fifty"' in wrong.text
         assert len(world.owners.asked) == 1
+
+
+async def test_who_comes_back_is_told_when_their_part_has_arrived(world: World, customer: Customer) -> None:
+    bill = await opened(world, customer, "share", allow_partial=True)
+    world.owners.answers[StartInvoicePayment] = lambda _: CHECKOUT
+    async with world.client() as visitor:
+        await posted(visitor, "/pay/share", amount="50.25")
+        back = world.owners.asked[-1].request.return_path  # type: ignore[attr-defined]  # of StartInvoicePayment
+        assert back == "/pay/share?before=0&paid=confirming"
+        assert "Your payment is being confirmed." in (await visitor.get(back)).text
+        receipt = Receipt(number="REC-1", payment_id=PaymentId(new_id()), amount=5025, paid_at=START, last4="4242")
+        part = {"amount_paid": 5025, "amount_due": bill.total - 5025, "receipts": (receipt,)}
+        await world.hear(InvoicePartPaid(state=bill.model_copy(update=part)))
+        page = (await visitor.get(back)).text
+    assert "Your payment is being confirmed." not in page
+    assert "We received €50.25" in page
+    assert 'href="/pay/share/receipt.pdf"' in page
 
 
 async def test_the_whole_is_paid_where_no_part_may_be(world: World, customer: Customer) -> None:

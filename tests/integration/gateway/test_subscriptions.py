@@ -29,6 +29,7 @@ from contracts.billing import (
     RevokeSubscriptionLink,
     SendSubscriptionLink,
     SetupStarted,
+    StartInvoicePayment,
     Subscription,
     SubscriptionAccepted,
     SubscriptionCancelled,
@@ -38,11 +39,11 @@ from contracts.billing import (
     SubscriptionPreview,
 )
 from contracts.identity import Contact, ContactChanged, Customer, Member, Merchant, SignIn
-from contracts.message import FieldError, InvalidInput, MailFacts, SubscriptionId
+from contracts.message import FieldError, InvalidInput, MailFacts, NotAllowed, SubscriptionId
 from services.gateway import readmodel
 from services.gateway.domain import Viewer
 from tests.integration.gateway.test_api import problem
-from tests.integration.gateway.test_links import posted, signed_in
+from tests.integration.gateway.test_links import CHECKOUT, posted, signed_in
 from tests.integration.gateway.world import START, World, invoice, payment_method, subscription, with_link
 
 LINE = {"description": "Hosting", "unit_amount": 1200}
@@ -326,6 +327,57 @@ async def test_the_first_invoices_link_says_what_is_agreed_by_paying(world: Worl
             assert words in page
         await world.hear(SubscriptionAccepted(state=pending.model_copy(update={"status": "active"})))
         assert "By paying you agree" not in (await visitor.get("/pay/agree")).text
+
+
+async def test_in_the_portal_too_nobody_begins_a_subscription_without_having_read_what_is_agreed(
+    world: World, customer: Customer, contact: Contact
+) -> None:
+    pending = subscription(customer, "pending", ends_after=6)
+    bill = invoice(customer, subscription_id=pending.id)
+    await world.hear(InvoiceOpened(state=bill))
+    await world.hear(SubscriptionCreated(state=pending))
+    world.owners.answers[StartInvoicePayment] = lambda _: CHECKOUT
+    here = f"/portal/payments/{bill.id}"
+    async with await signed_in(world, contact) as browser:
+        page = (await browser.get(here)).text
+        assert "By paying you agree to this: €12.00 every month." in page
+        assert "It ends after 6 payments." in page
+        pressed_in_a_list = await posted(browser, "/portal/payments", path=f"{here}/pay")
+        assert (pressed_in_a_list.status_code, pressed_in_a_list.headers["location"]) == (303, here)
+        assert [each for each in world.owners.asked if isinstance(each.request, StartInvoicePayment)] == []
+        pressed_here = await posted(browser, here, path=f"{here}/pay", agreed="yes")
+        assert pressed_here.headers["location"] == CHECKOUT.checkout_url
+        await world.hear(SubscriptionAccepted(state=pending.model_copy(update={"status": "active"})))
+        assert "By paying you agree" not in (await browser.get(here)).text
+        pressed_in_a_list = await posted(browser, "/portal/payments", path=f"{here}/pay")
+        assert pressed_in_a_list.headers["location"] == CHECKOUT.checkout_url
+
+
+async def test_an_offer_is_accepted_in_the_portal_by_who_looks_after_the_payments(
+    world: World, customer: Customer, contact: Contact
+) -> None:
+    offered = subscription(customer, "pending", trial_days=14)
+    await world.hear(SubscriptionCreated(state=offered))
+    world.owners.answers[AcceptSubscription] = lambda _: SetupStarted(setup_url="https://setup.example/x")
+    here = f"/portal/subscriptions/{offered.id}"
+    async with await signed_in(world, contact) as browser:
+        listed = (await browser.get("/portal/subscriptions")).text
+        assert "Waiting for you" in listed
+        assert ">Active<" not in listed
+        answer = await posted(browser, here, path=f"{here}/accept")
+        assert (answer.status_code, answer.headers["location"]) == (303, "https://setup.example/x")
+        asked = world.owners.asked[-1]
+        assert asked.request == AcceptSubscription(
+            subscription_id=SubscriptionId(offered.id), return_path=f"{here}?accepted=confirming"
+        )
+        assert "It is being confirmed." in (await browser.get(f"{here}?accepted=confirming")).text
+        world.owners.answers[AcceptSubscription] = lambda _: NotAllowed("Only an owner or a billing contact may.")
+        refused = await posted(browser, here, path=f"{here}/accept")
+        assert (refused.status_code, 'id="problem"' in refused.text) == (403, True)
+    onlooker = (await world.contact(customer)).model_copy(update={"role": "member"})
+    await world.hear(ContactChanged(state=onlooker))
+    async with await signed_in(world, onlooker) as browser:
+        assert f"{here}/accept" not in (await browser.get(here)).text
 
 
 async def test_an_offer_without_an_invoice_has_a_page_of_its_own(world: World, customer: Customer) -> None:
