@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from . import (
     billing_defaults,
     customers,
+    invoice_changes,
+    invoice_documents,
     invoices,
     merchant,
     payment_links,
@@ -14,6 +16,7 @@ from . import (
     refunds,
     sessions,
     statements,
+    subscription_changes,
     subscriptions,
     todos,
 )
@@ -30,8 +33,9 @@ def new_application() -> FastAPI:
 
 def install(http: FastAPI, problem_page: ProblemPage) -> Refuse:
     """Add the API's operations, and what answers when something is refused: documents here, pages elsewhere. Returns that."""
-    nouns = (customers, payment_links, payment_methods, invoices, refunds, subscriptions, statements, todos)
-    parts = (sessions, merchant, billing_defaults, *nouns)
+    bills = (payment_links, payment_methods, invoices, invoice_changes, invoice_documents, refunds)
+    agreed = (subscriptions, subscription_changes, statements)
+    parts = (sessions, merchant, billing_defaults, customers, *bills, *agreed, todos)
     for part in parts:
         http.include_router(part.router, prefix="/api/v1")
     return install_errors(http, problem_page)

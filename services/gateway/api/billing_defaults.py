@@ -10,10 +10,10 @@ from pydantic import Field
 
 from contracts.billing import ChangeDefaults
 from contracts.message import Count, Percent, Text
-from services.gateway import commands, readmodel
+from services.gateway import readmodel
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.shapes import Answer, Given, IdempotencyKey
-from services.gateway.security import MemberSession, viewer_of
+from services.gateway.api.shapes import Answer, AnyViewer, Db, Given, IdempotencyKey, done
+from services.gateway.security import MemberSession
 
 router = APIRouter(tags=["merchant"])
 
@@ -57,10 +57,9 @@ class BillingDefaultsChange(Given):
 
 
 @router.get("/billing-defaults", operation_id="readBillingDefaults", summary="The billing defaults")
-async def read(request: Request, session: MemberSession) -> BillingDefaults:
+async def read(db: Db, viewer: AnyViewer, _session: MemberSession) -> BillingDefaults:
     """Members only."""
-    found = await readmodel.defaults(request.app.state.runtime.db, viewer_of(session).merchant_id)
-    return BillingDefaults.model_validate(found)
+    return BillingDefaults.model_validate(await readmodel.defaults(db, viewer.merchant_id))
 
 
 @router.patch(
@@ -73,5 +72,4 @@ async def change(
     request: Request, body: BillingDefaultsChange, _session: MemberSession, key: IdempotencyKey
 ) -> BillingDefaults:
     """Admins only. What exists already stays as it is."""
-    command = ChangeDefaults(**body.model_dump(exclude_unset=True))
-    return BillingDefaults.model_validate(await commands.send(request, command, id=key))
+    return await done(request, ChangeDefaults(**body.fields()), key, BillingDefaults)

@@ -6,17 +6,30 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field, StringConstraints
 
-from contracts import identity
+from chassis.database import Database
 from contracts.identity import ContactRole, CreateCustomer, Phone, SendInvitation, TimeZone, UpdateCustomer
-from contracts.message import Address, CustomerId, EmailAddress, Line, Locale
-from services.gateway import commands, readmodel
+from contracts.message import Address, CustomerId, EmailAddress, FieldError, InvalidInput, Line, Locale
+from services.gateway import readmodel
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.shapes import Answer, Cursor, Given, IdempotencyKey, Items, Limit, items
+from services.gateway.api.shapes import (
+    Answer,
+    AnyViewer,
+    Cursor,
+    Db,
+    Given,
+    IdempotencyKey,
+    Items,
+    Limit,
+    done,
+    given,
+    items,
+)
+from services.gateway.domain import Viewer
 from services.gateway.readmodel.lists import PAGE
-from services.gateway.security import AnyAccount, MemberSession, Session, must_be_member, viewer_of
+from services.gateway.security import AnyAccount, MemberSession, must_be_member, viewer_of
 
 router = APIRouter(tags=["customers"])
 
@@ -86,10 +99,23 @@ class NewInvitation(Given):
     role: ContactRole = "owner"
 
 
-async def _managed(request: Request, session: Session, customer_id: UUID) -> CustomerId:
+async def _managed(db: Db, session: AnyAccount, customer_id: UUID) -> CustomerId:
     """A customer that a member may change: a foreign one is not found, a contact's own is not permitted."""
-    await readmodel.customer(request.app.state.runtime.db, viewer_of(session), customer_id)
+    await readmodel.customer(db, viewer_of(session), customer_id)
     must_be_member(session)
+    return CustomerId(customer_id)
+
+
+Managed = Annotated[CustomerId, Depends(_managed)]
+
+
+async def customer_of(db: Database, viewer: Viewer, asked: UUID | None) -> CustomerId:
+    """The customer asked for, or a contact's own. Raises NotFound for another's, InvalidInput when none is named."""
+    customer_id = asked or viewer.customer_id
+    if customer_id is None:
+        message = "A member says for which customer."
+        raise InvalidInput(message, errors=(FieldError(field="customer_id", message=message, code="missing"),))
+    await readmodel.customer(db, viewer, customer_id)
     return CustomerId(customer_id)
 
 
@@ -100,17 +126,16 @@ async def _managed(request: Request, session: Session, customer_id: UUID) -> Cus
     responses=refusals(403),
 )
 async def index(
-    request: Request,
-    session: MemberSession,
+    db: Db,
+    viewer: AnyViewer,
+    _session: MemberSession,
     q: Annotated[str, Query(max_length=200, description="Words that name, company or e-mail begin words with.")] = "",
     archived: bool = False,
     cursor: Cursor = None,
     limit: Limit = PAGE,
 ) -> Items[Customer]:
     """Members only."""
-    found = await readmodel.customers(
-        request.app.state.runtime.db, viewer_of(session), search=q, archived=archived, cursor=cursor, limit=limit
-    )
+    found = await readmodel.customers(db, viewer, search=q, archived=archived, cursor=cursor, limit=limit)
     return items(found, Customer)
 
 
@@ -123,17 +148,13 @@ async def index(
 )
 async def create(request: Request, body: NewCustomer, _session: MemberSession, key: IdempotencyKey) -> Customer:
     """Nobody is invited by this."""
-    made: identity.Customer = await commands.send(
-        request, CreateCustomer(**body.model_dump(exclude_unset=True)), id=key
-    )
-    return Customer.model_validate(made)
+    return await done(request, CreateCustomer(**body.fields()), key, Customer)
 
 
 @router.get("/customers/{customer_id}", operation_id="readCustomer", summary="One customer", responses=refusals(404))
-async def read(request: Request, customer_id: UUID, session: AnyAccount) -> Customer:
+async def read(db: Db, viewer: AnyViewer, customer_id: UUID) -> Customer:
     """A contact reads their own."""
-    found = await readmodel.customer(request.app.state.runtime.db, viewer_of(session), customer_id)
-    return Customer.model_validate(found)
+    return Customer.model_validate(await readmodel.customer(db, viewer, customer_id))
 
 
 @router.patch(
@@ -142,14 +163,9 @@ async def read(request: Request, customer_id: UUID, session: AnyAccount) -> Cust
     summary="Change a customer's details",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def change(
-    request: Request, customer_id: UUID, body: CustomerChange, session: AnyAccount, key: IdempotencyKey
-) -> Customer:
+async def change(request: Request, customer_id: Managed, body: CustomerChange, key: IdempotencyKey) -> Customer:
     """Members only."""
-    customer = await _managed(request, session, customer_id)
-    command = UpdateCustomer(customer_id=customer, **body.model_dump(exclude_unset=True))
-    changed: identity.Customer = await commands.send(request, command, id=key)
-    return Customer.model_validate(changed)
+    return await done(request, UpdateCustomer(customer_id=customer_id, **body.fields()), key, Customer)
 
 
 @router.post(
@@ -160,14 +176,7 @@ async def change(
     responses=refusals(*COMMAND, 404, 409),
 )
 async def invite(
-    request: Request,
-    customer_id: UUID,
-    session: AnyAccount,
-    key: IdempotencyKey,
-    body: NewInvitation | None = None,
+    request: Request, customer_id: Managed, key: IdempotencyKey, body: NewInvitation | None = None
 ) -> Invitation:
     """Mail an invitation to the portal; a pending one to the same address no longer works then. Members only."""
-    customer = await _managed(request, session, customer_id)
-    given = body.model_dump(exclude_unset=True) if body else {}
-    sent: identity.Invitation = await commands.send(request, SendInvitation(customer_id=customer, **given), id=key)
-    return Invitation.model_validate(sent)
+    return await done(request, SendInvitation(customer_id=customer_id, **given(body)), key, Invitation)

@@ -85,6 +85,12 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def file(kind: str, description: str = "The file.") -> dict[int | str, dict[str, Any]]:
+    """The documented answer of an operation that gives a file of this media type."""
+    schema = {"type": "string", "format": "binary"}
+    return {200: {"description": description, "content": {kind: {"schema": schema}}}}
+
+
 COMMAND = (400, 401, 403, 413, 415, 422, 429, 503, 504)
 """What any operation that changes something may answer."""
 

@@ -9,13 +9,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import StringConstraints
 
-from contracts import identity
 from contracts.identity import Colour, Phone, SetLogo, SupportEmail, TimeZone, UpdateMerchant
 from contracts.message import Address, Currency, Line, Locale
 from services.gateway import commands
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.errors import TooLarge, UnsupportedMediaType
-from services.gateway.api.shapes import Answer, Given, IdempotencyKey
+from services.gateway.api.shapes import Answer, Given, IdempotencyKey, done
 from services.gateway.security import AnyAccount, MemberSession
 
 router = APIRouter(tags=["merchant"])
@@ -67,9 +66,7 @@ async def read(session: AnyAccount) -> Merchant:
 )
 async def change(request: Request, body: MerchantChange, _session: MemberSession, key: IdempotencyKey) -> Merchant:
     """Admins only."""
-    command = UpdateMerchant(**body.model_dump(exclude_unset=True))
-    changed: identity.Merchant = await commands.send(request, command, id=key)
-    return Merchant.model_validate(changed)
+    return await done(request, UpdateMerchant(**body.fields()), key, Merchant)
 
 
 @router.put(

@@ -4,25 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Request
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic_core import PydanticCustomError
 
 from contracts.billing import CreatePaymentLink, CreateSubscription, NewEnd, NewInstalment, NewInterval, NewLine
-from contracts.message import Count, Currency, CustomerId, Day, Moment, Text
-from services.gateway import commands, readmodel
+from contracts.message import Count, Currency, Day, Moment, Text
+from services.gateway.api.customers import Managed
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.errors import ALTERNATIVE
-from services.gateway.api.invoices import Invoice, NewPaymentLink, given_name, named_for_billing
-from services.gateway.api.shapes import Given, IdempotencyKey, as_given
+from services.gateway.api.invoices import Invoice
+from services.gateway.api.links import LinkTerms, given_name
+from services.gateway.api.shapes import Given, IdempotencyKey, as_given, done
 from services.gateway.api.subscriptions import Subscription
-from services.gateway.security import AnyAccount, must_be_member, viewer_of
 
 router = APIRouter(tags=["invoices"])
 
 
-class _Agreement(Given):
+class NewPaymentLink(LinkTerms):
+    """An invoice to make. It opens at once, unless it is a draft; `send_email` mails the customer its link."""
+
+    kind: Literal["one_time"] = "one_time"
+    currency: Annotated[Currency, Field(examples=["EUR"])]
+    lines: Annotated[
+        list[NewLine],
+        Field(
+            min_length=1,
+            max_length=200,
+            examples=[[{"description": "Consulting", "quantity": "2.5", "unit_amount": 12000, "tax_rate": "19"}]],
+        ),
+    ]
+    tax_inclusive: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
+    due_on: Annotated[
+        Day | None, Field(examples=["2026-04-30"], description="Null: after as many days as the billing defaults say.")
+    ] = None
+    memo: Annotated[Text | None, Field(description="Left out: as the billing defaults say.")] = None
+    partial: Annotated[
+        bool | None, Field(description="Whether a part may be paid. Null: as the billing defaults say.")
+    ] = None
+    expires_at: Annotated[
+        Moment | None,
+        Field(description="Until when its payment link works; null: no end. Left out: as the billing defaults say."),
+    ] = None
+    send_email: bool = False
+    draft: bool = False
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _say_all_kinds(cls, kind: object) -> object:
+        if kind != "one_time":
+            raise PydanticCustomError("kind", "Input should be 'one_time', 'recurring' or 'payment_plan'")
+        return kind
+
+
+class _Agreement(LinkTerms):
     currency: Annotated[Currency, Field(examples=["EUR"])]
     lines: Annotated[
         list[NewLine],
@@ -41,10 +77,6 @@ class _Agreement(Given):
     ] = None
     expires_at: Annotated[Moment | None, Field(description="Until when its link works; null: no end.")] = None
     send_email: bool = False
-
-    def fields(self) -> dict[str, Any]:
-        """What was given, under the names that billing's command has for it."""
-        return named_for_billing(self)
 
 
 class NewSubscription(_Agreement):
@@ -114,25 +146,18 @@ NewLink = Annotated[
     status_code=201,
     responses=refusals(*COMMAND, 404),
 )
-async def create(
-    request: Request, customer_id: UUID, body: NewLink, session: AnyAccount, key: IdempotencyKey
-) -> Invoice | Subscription:
+async def create(request: Request, customer_id: Managed, body: NewLink, key: IdempotencyKey) -> Invoice | Subscription:
     """*Save And Email Payment Link* with `send_email`, *Save Payment Link* without. Members only.
 
     `one_time` (also when `kind` is left out) answers with the invoice. `recurring` and `payment_plan` answer with the
     subscription, which waits for the customer: paying its `first_invoice_id` accepts it, or its own `link` where nothing is
     due yet.
     """
-    await readmodel.customer(request.app.state.runtime.db, viewer_of(session), customer_id)
-    must_be_member(session)
-    for_whom = CustomerId(customer_id)
     equal = isinstance(body, NewPaymentPlan) and isinstance(body.instalments, EqualInstalments)
     with as_given(_in_equal_parts if equal else given_name):
         if isinstance(body, NewPaymentLink):
-            order = CreatePaymentLink(customer_id=for_whom, **body.fields())
-            return Invoice.model_validate(await commands.send(request, order, id=key))
-        agreement = CreateSubscription(customer_id=for_whom, **body.fields())
-        return Subscription.model_validate(await commands.send(request, agreement, id=key))
+            return await done(request, CreatePaymentLink(customer_id=customer_id, **body.fields()), key, Invoice)
+        return await done(request, CreateSubscription(customer_id=customer_id, **body.fields()), key, Subscription)
 
 
 def _in_equal_parts(field: str) -> str:

@@ -6,23 +6,34 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
-from contracts import billing
 from contracts.billing import (
     AddPaymentMethod,
     RemovePaymentMethod,
     SetDefaultPaymentMethod,
-    SetupStarted,
     UpdatePaymentMethod,
 )
-from contracts.message import Count, CustomerId, EmailAddress, FieldError, InvalidInput, Line, PaymentMethodId
+from contracts.message import Count, EmailAddress, FieldError, InvalidInput, Line, PaymentMethodId
 from services.gateway import commands, readmodel
+from services.gateway.api.customers import customer_of
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.shapes import EXAMPLE, Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
+from services.gateway.api.shapes import (
+    EXAMPLE,
+    Answer,
+    AnyViewer,
+    Cursor,
+    Db,
+    Given,
+    IdempotencyKey,
+    Items,
+    Limit,
+    OfCustomer,
+    done,
+    items,
+)
 from services.gateway.readmodel.lists import PAGE
-from services.gateway.security import AnyAccount, Session, viewer_of
 
 router = APIRouter(tags=["payment methods"])
 
@@ -81,16 +92,10 @@ class Removal(Given):
 
 @router.get("/payment-methods", operation_id="listPaymentMethods", summary="Payment methods, newest first")
 async def index(
-    request: Request,
-    session: AnyAccount,
-    customer_id: OfCustomer = None,
-    cursor: Cursor = None,
-    limit: Limit = PAGE,
+    db: Db, viewer: AnyViewer, customer_id: OfCustomer = None, cursor: Cursor = None, limit: Limit = PAGE
 ) -> Items[PaymentMethod]:
     """A contact sees their customer's, a member those of all customers."""
-    found = await readmodel.payment_methods(
-        request.app.state.runtime.db, viewer_of(session), customer_id=customer_id, cursor=cursor, limit=limit
-    )
+    found = await readmodel.payment_methods(db, viewer, customer_id=customer_id, cursor=cursor, limit=limit)
     return items(found, PaymentMethod)
 
 
@@ -101,28 +106,19 @@ async def index(
     status_code=201,
     responses=refusals(*COMMAND, 404, 409),
 )
-async def add(request: Request, body: NewPaymentMethod, session: AnyAccount, key: IdempotencyKey) -> SetupPage:
+async def add(request: Request, db: Db, viewer: AnyViewer, body: NewPaymentMethod, key: IdempotencyKey) -> SetupPage:
     """The method appears once it was given there; pressing again resumes the same page."""
-    customer_id = await _customer(request, session, body.customer_id)
-    command = AddPaymentMethod(customer_id=customer_id, return_path=body.return_path)
-    started: SetupStarted = await commands.send(request, command, id=key)
-    return SetupPage.model_validate(started)
+    whose = await customer_of(db, viewer, body.customer_id)
+    return await done(request, AddPaymentMethod(customer_id=whose, return_path=body.return_path), key, SetupPage)
 
 
-async def _customer(request: Request, session: Session, asked: UUID | None) -> CustomerId:
-    viewer = viewer_of(session)
-    customer_id = asked or viewer.customer_id
-    if customer_id is None:
-        message = "A member says for which customer."
-        raise InvalidInput(message, errors=(FieldError(field="customer_id", message=message),))
-    await readmodel.customer(request.app.state.runtime.db, viewer, customer_id)
-    return CustomerId(customer_id)
-
-
-async def _method(request: Request, session: Session, method_id: UUID) -> PaymentMethodId:
+async def _seen(db: Db, viewer: AnyViewer, payment_method_id: UUID) -> PaymentMethodId:
     """A method of theirs. Whether it is still there is for billing to say: what comes again gets its first reply."""
-    await readmodel.payment_method(request.app.state.runtime.db, viewer_of(session), method_id, removed=True)
-    return PaymentMethodId(method_id)
+    await readmodel.payment_method(db, viewer, payment_method_id, removed=True)
+    return PaymentMethodId(payment_method_id)
+
+
+Seen = Annotated[PaymentMethodId, Depends(_seen)]
 
 
 @router.get(
@@ -131,10 +127,9 @@ async def _method(request: Request, session: Session, method_id: UUID) -> Paymen
     summary="One payment method",
     responses=refusals(404),
 )
-async def read(request: Request, payment_method_id: UUID, session: AnyAccount) -> PaymentMethod:
+async def read(db: Db, viewer: AnyViewer, payment_method_id: UUID) -> PaymentMethod:
     """As it stands now."""
-    db = request.app.state.runtime.db
-    return PaymentMethod.model_validate(await readmodel.payment_method(db, viewer_of(session), payment_method_id))
+    return PaymentMethod.model_validate(await readmodel.payment_method(db, viewer, payment_method_id))
 
 
 @router.patch(
@@ -144,21 +139,17 @@ async def read(request: Request, payment_method_id: UUID, session: AnyAccount) -
     responses=refusals(*COMMAND, 404, 409),
 )
 async def change(
-    request: Request, payment_method_id: UUID, body: PaymentMethodChange, session: AnyAccount, key: IdempotencyKey
+    request: Request, payment_method_id: Seen, body: PaymentMethodChange, key: IdempotencyKey
 ) -> PaymentMethod:
     """Owners and those for billing, and admins and managers of the merchant."""
-    method_id = await _method(request, session, payment_method_id)
-    given = body.model_dump(exclude_unset=True)
-    order: SetDefaultPaymentMethod | UpdatePaymentMethod
-    if "default" in given:
-        if given != {"default": True}:
-            message = "Give `default: true` alone, or leave it out."
-            raise InvalidInput(message, errors=(FieldError(field="default", message=message),))
-        order = SetDefaultPaymentMethod(payment_method_id=method_id)
-    else:
-        order = UpdatePaymentMethod(payment_method_id=method_id, **given)
-    changed: billing.PaymentMethod = await commands.send(request, order, id=key)
-    return PaymentMethod.model_validate(changed)
+    given = body.fields()
+    if "default" not in given:
+        order = UpdatePaymentMethod(payment_method_id=payment_method_id, **given)
+        return await done(request, order, key, PaymentMethod)
+    if given != {"default": True}:
+        message = "Give `default: true` alone, or leave it out."
+        raise InvalidInput(message, errors=(FieldError(field="default", message=message),))
+    return await set_default(request, payment_method_id, key)
 
 
 @router.post(
@@ -167,13 +158,9 @@ async def change(
     summary="Charge this one from now on",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def set_default(
-    request: Request, payment_method_id: UUID, session: AnyAccount, key: IdempotencyKey
-) -> PaymentMethod:
+async def set_default(request: Request, payment_method_id: Seen, key: IdempotencyKey) -> PaymentMethod:
     """What could not be charged is charged to it at once."""
-    order = SetDefaultPaymentMethod(payment_method_id=await _method(request, session, payment_method_id))
-    changed: billing.PaymentMethod = await commands.send(request, order, id=key)
-    return PaymentMethod.model_validate(changed)
+    return await done(request, SetDefaultPaymentMethod(payment_method_id=payment_method_id), key, PaymentMethod)
 
 
 @router.delete(
@@ -183,17 +170,11 @@ async def set_default(
     status_code=204,
     responses=refusals(*COMMAND, 404, 409),
 )
-async def remove(
-    request: Request,
-    payment_method_id: UUID,
-    session: AnyAccount,
-    key: IdempotencyKey,
-    body: Removal | None = None,
-) -> None:
+async def remove(request: Request, payment_method_id: Seen, key: IdempotencyKey, body: Removal | None = None) -> None:
     """In use by subscriptions: `replacement_id` takes its place, and is the default if this one was."""
     replacement = body.replacement_id if body else None
     order = RemovePaymentMethod(
-        payment_method_id=await _method(request, session, payment_method_id),
+        payment_method_id=payment_method_id,
         replacement_id=PaymentMethodId(replacement) if replacement else None,
     )
     await commands.send(request, order, id=key)

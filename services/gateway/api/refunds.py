@@ -10,11 +10,25 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from contracts.billing import CreditNotePdf, Difference, RefundInvoice, TaxLine
-from contracts.message import Amount, InvoiceId, NotFound, PaymentId, RefundId, Text
-from services.gateway import commands, readmodel
+from contracts.message import Amount, InvoiceId, NotFound, RefundId, Text
+from services.gateway import readmodel
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.invoices import _PDF, SeenByMember, _document
-from services.gateway.api.shapes import Answer, Cursor, Given, IdempotencyKey, Items, Limit, items
+from services.gateway.api.invoice_documents import PDF, document
+from services.gateway.api.invoices import SeenByMember
+from services.gateway.api.shapes import (
+    Answer,
+    AnyViewer,
+    Cursor,
+    Db,
+    Given,
+    IdempotencyKey,
+    InState,
+    Items,
+    Limit,
+    done,
+    given,
+    items,
+)
 from services.gateway.readmodel.lists import PAGE
 from services.gateway.security import AnyAccount, must_be_member, viewer_of
 
@@ -97,18 +111,14 @@ async def refund(
     request: Request, invoice_id: SeenByMember, key: IdempotencyKey, body: NewRefund | None = None
 ) -> Refund:
     """Members who are admin or manager. *created* and *unknown* are saved, and become something else by themselves."""
-    given = body.model_dump(exclude_unset=True) if body else {}
-    if given.get("payment_id"):
-        given["payment_id"] = PaymentId(given["payment_id"])
-    return Refund.model_validate(await commands.send(request, RefundInvoice(invoice_id=invoice_id, **given), id=key))
+    return await done(request, RefundInvoice(invoice_id=invoice_id, **given(body)), key, Refund)
 
 
 @router.get("/refunds", operation_id="listRefunds", summary="Refunds, newest first")
 async def refunds(
-    request: Request, session: AnyAccount, invoice_id: OfInvoice = None, cursor: Cursor = None, limit: Limit = PAGE
+    db: Db, viewer: AnyViewer, invoice_id: OfInvoice = None, cursor: Cursor = None, limit: Limit = PAGE
 ) -> Items[Refund]:
     """A contact sees their customer's."""
-    db, viewer = request.app.state.runtime.db, viewer_of(session)
     return items(await readmodel.refunds(db, viewer, invoice_id=invoice_id, cursor=cursor, limit=limit), Refund)
 
 
@@ -117,28 +127,27 @@ async def refunds(
     operation_id="downloadCreditNote",
     summary="The credit note of a refund as PDF",
     response_class=Response,
-    responses=_PDF | refusals(404, 504),
+    responses=PDF | refusals(404, 504),
 )
-async def credit_note(request: Request, invoice_id: UUID, refund_id: UUID, session: AnyAccount) -> Response:
+async def credit_note(request: Request, db: Db, session: AnyAccount, invoice_id: UUID, refund_id: UUID) -> Response:
     """There is one once the payment provider has taken the refund; surplus money is given back without."""
-    db, viewer = request.app.state.runtime.db, viewer_of(session)
-    await readmodel.refund(db, viewer, invoice_id, refund_id)
+    await readmodel.refund(db, viewer_of(session), invoice_id, refund_id)
     question = CreditNotePdf(invoice_id=InvoiceId(invoice_id), refund_id=RefundId(refund_id), locale=session.locale)
-    return await _document(request, question)
+    return await document(request, question)
 
 
 @router.get("/disputes", operation_id="listDisputes", summary="Disputes, newest first", responses=refusals(403))
 async def disputes(
-    request: Request,
+    db: Db,
     session: AnyAccount,
     invoice_id: OfInvoice = None,
-    status: Annotated[Literal["open", "won", "lost"] | None, Query(description="Only those in this state.")] = None,
+    status: InState[Literal["open", "won", "lost"]] = None,
     cursor: Cursor = None,
     limit: Limit = PAGE,
 ) -> Items[Dispute]:
     """Members only. They are answered on the pages of the payment provider."""
     must_be_member(session)
-    db, viewer = request.app.state.runtime.db, viewer_of(session)
+    viewer = viewer_of(session)
     found = await readmodel.disputes(db, viewer, invoice_id=invoice_id, status=status, cursor=cursor, limit=limit)
     return items(found, Dispute)
 
@@ -149,10 +158,10 @@ async def disputes(
     summary="How the books compare with the payment provider's",
     responses=refusals(403, 404),
 )
-async def reconciliation(request: Request, session: AnyAccount) -> Reconciliation:
+async def reconciliation(db: Db, session: AnyAccount) -> Reconciliation:
     """Members only; not found before the first comparison."""
     must_be_member(session)
-    found = await readmodel.reconciliation(request.app.state.runtime.db, viewer_of(session))
+    found = await readmodel.reconciliation(db, viewer_of(session))
     if found is None:
         raise NotFound("The books have not been compared yet.")
     return Reconciliation.model_validate(found)

@@ -1,4 +1,4 @@
-"""What several operations share: lists, and the key that makes a request repeatable."""
+"""What several operations share: what is given and answered, lists, who asks, and the key that makes a request repeatable."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from contextlib import contextmanager
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from contracts.message import InvalidInput
+from chassis.database import Database
+from contracts.message import Command, InvalidInput
+from services.gateway import commands
+from services.gateway.domain import Viewer
 from services.gateway.readmodel import Page
+from services.gateway.security import AnyAccount, viewer_of
 
 T = TypeVar("T")
+AnswerT = TypeVar("AnswerT", bound="Answer")
 
 EXAMPLE = "0198c5d2-7c3e-7d5a-9f5e-0d4c1c1a2b3c"
 
@@ -30,6 +35,15 @@ class Given(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    def fields(self) -> dict[str, Any]:
+        """What was given, under the names that the owner's command has for it. What was left out is not there."""
+        return self.model_dump(exclude_unset=True)
+
+
+def given(body: Given | None) -> dict[str, Any]:
+    """The fields of a body that may be left out altogether."""
+    return body.fields() if body else {}
+
 
 class Items(BaseModel, Generic[T]):
     """One page of a list. `next_cursor` leads to the next one; null is the end."""
@@ -44,6 +58,11 @@ def items(page: Page[Any], of: type[T], **context: Any) -> Items[T]:
     return Items[T](
         items=[make.model_validate(each, context=context) for each in page.items], next_cursor=page.next_cursor
     )
+
+
+async def done(request: Request, order: Command[Any], key: str | None, of: type[AnswerT]) -> AnswerT:
+    """Send a command, and answer with the state that it leaves. Raises the owner's refusals, NotAccepted, OutcomeUnknown."""
+    return of.model_validate(await commands.send(request, order, id=key))
 
 
 @contextmanager
@@ -73,6 +92,15 @@ class EmptyIsAbsent:
         await self.app(scope, receive, send)
 
 
+async def _db(request: Request) -> Database:
+    db: Database = request.app.state.runtime.db
+    return db
+
+
+async def _viewer(session: AnyAccount) -> Viewer:
+    return viewer_of(session)
+
+
 async def _idempotency_key(
     idempotency_key: Annotated[
         str | None,
@@ -87,7 +115,11 @@ async def _idempotency_key(
     return idempotency_key
 
 
+Db = Annotated[Database, Depends(_db)]
+AnyViewer = Annotated[Viewer, Depends(_viewer)]
+"""Whose eyes the read model is read with: a member's or a contact's. Who has no account is refused."""
 IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many items a page has at most.")]
 OfCustomer = Annotated[UUID | None, Query(description="Only this customer's.")]
+InState = Annotated[T | None, Query(description="Only those in this state.")]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from contracts import billing
 from contracts.billing import AccountStatement, EntryKind, StatementPdf
-from contracts.message import CustomerId, Day, FieldError, InvalidInput, minor_digits
-from services.gateway import commands, readmodel
-from services.gateway.api.document import refusals
-from services.gateway.api.shapes import Answer, OfCustomer, as_given
+from contracts.message import Day, minor_digits
+from services.gateway import commands
+from services.gateway.api.customers import customer_of
+from services.gateway.api.document import file, refusals
+from services.gateway.api.shapes import Answer, AnyViewer, Db, OfCustomer, as_given
 from services.gateway.domain import spreadsheet
-from services.gateway.security import AnyAccount, Session, viewer_of
+from services.gateway.security import AnyAccount
 
 router = APIRouter(tags=["statements"])
 
@@ -55,14 +56,15 @@ def _given_name(field: str) -> str:
     return {"from_on": "from", "to_on": "to"}.get(field, field)
 
 
-async def _whose(request: Request, session: Session, customer_id: UUID | None) -> CustomerId:
-    """The customer asked for, or a contact's own. Raises NotFound for another's, InvalidInput when none is named."""
-    viewer = viewer_of(session)
-    wanted = customer_id or viewer.customer_id
-    if wanted is None:
-        message = "Say whose statement it is to be."
-        raise InvalidInput(errors=(FieldError(field="customer_id", message=message, code="missing"),))
-    return CustomerId((await readmodel.customer(request.app.state.runtime.db, viewer, wanted)).id)
+async def _asked(
+    db: Db, viewer: AnyViewer, from_on: From, to_on: To, customer_id: OfCustomer = None
+) -> AccountStatement:
+    """What to ask billing. Raises NotFound for another's customer, InvalidInput when a member names none."""
+    whose = await customer_of(db, viewer, customer_id)
+    return AccountStatement(customer_id=whose, from_on=from_on, to_on=to_on)
+
+
+Asked = Annotated[AccountStatement, Depends(_asked)]
 
 
 @router.get(
@@ -71,20 +73,10 @@ async def _whose(request: Request, session: Session, customer_id: UUID | None) -
     summary="A customer's account over a period",
     responses=refusals(404, 504),
 )
-async def read(
-    request: Request, session: AnyAccount, from_on: From, to_on: To, customer_id: OfCustomer = None
-) -> Statement:
+async def read(request: Request, asked: Asked) -> Statement:
     """A contact's own customer's; a member names one."""
-    whose = await _whose(request, session, customer_id)
-    asked = AccountStatement(customer_id=whose, from_on=from_on, to_on=to_on)
     with as_given(_given_name):
         return Statement.model_validate(await commands.ask(request, asked))
-
-
-_FILES: dict[str, dict[int | str, dict[str, Any]]] = {
-    kind: {200: {"description": "The file.", "content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
-    for kind in ("application/pdf", "text/csv")
-}
 
 
 @router.get(
@@ -92,17 +84,13 @@ _FILES: dict[str, dict[int | str, dict[str, Any]]] = {
     operation_id="downloadStatement",
     summary="The account statement as PDF",
     response_class=Response,
-    responses=_FILES["application/pdf"] | refusals(404, 504),
+    responses=file("application/pdf") | refusals(404, 504),
 )
-async def as_pdf(
-    request: Request, session: AnyAccount, from_on: From, to_on: To, customer_id: OfCustomer = None
-) -> Response:
+async def as_pdf(request: Request, asked: Asked, session: AnyAccount) -> Response:
     """In the reader's language."""
-    whose = await _whose(request, session, customer_id)
-    asked = StatementPdf(customer_id=whose, from_on=from_on, to_on=to_on, locale=session.locale)
     with as_given(_given_name):
-        made = await commands.ask(request, asked)
-    return _download(made.body, "application/pdf", f"statement-{from_on}-{to_on}.pdf")
+        made = await commands.ask(request, StatementPdf(**asked.model_dump(), locale=session.locale))
+    return _download(made.body, "application/pdf", asked, "pdf")
 
 
 @router.get(
@@ -110,16 +98,13 @@ async def as_pdf(
     operation_id="exportStatement",
     summary="The account statement for a spreadsheet",
     response_class=Response,
-    responses=_FILES["text/csv"] | refusals(404, 504),
+    responses=file("text/csv") | refusals(404, 504),
 )
-async def as_csv(
-    request: Request, session: AnyAccount, from_on: From, to_on: To, customer_id: OfCustomer = None
-) -> Response:
+async def as_csv(request: Request, asked: Asked) -> Response:
     """UTF-8, commas, decimal points; no cell is a formula."""
-    whose = await _whose(request, session, customer_id)
     with as_given(_given_name):
-        found = await commands.ask(request, AccountStatement(customer_id=whose, from_on=from_on, to_on=to_on))
-    return _download(_rows(found).encode(), "text/csv; charset=utf-8", f"statement-{from_on}-{to_on}.csv")
+        found = await commands.ask(request, asked)
+    return _download(_rows(found).encode(), "text/csv; charset=utf-8", asked, "csv")
 
 
 def _rows(statement: billing.Statement) -> str:
@@ -137,5 +122,6 @@ def _rows(statement: billing.Statement) -> str:
     return spreadsheet(rows, decimals)
 
 
-def _download(body: bytes, media_type: str, name: str) -> Response:
+def _download(body: bytes, media_type: str, asked: AccountStatement, ending: str) -> Response:
+    name = f"statement-{asked.from_on}-{asked.to_on}.{ending}"
     return Response(body, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'})

@@ -6,21 +6,33 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
-from contracts import todos
-from contracts.message import CustomerId, Day, FieldError, InvalidInput, Line, Text, TodoId
+from contracts.message import Day, Line, Text, TodoId
 from contracts.todos import CreateTodo, DeleteTodo, ListName, Priority, TodoSubject, UpdateTodo
 from services.gateway import commands, readmodel
+from services.gateway.api.customers import customer_of
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.shapes import EXAMPLE, Answer, Cursor, Given, IdempotencyKey, Items, Limit, OfCustomer, items
+from services.gateway.api.shapes import (
+    EXAMPLE,
+    Answer,
+    AnyViewer,
+    Cursor,
+    Db,
+    Given,
+    IdempotencyKey,
+    InState,
+    Items,
+    Limit,
+    OfCustomer,
+    done,
+    items,
+)
 from services.gateway.readmodel.lists import PAGE
-from services.gateway.security import AnyAccount, Session, viewer_of
+from services.gateway.readmodel.todos import Status
 
 router = APIRouter(tags=["to-dos"])
-
-Status = Literal["open", "done", "cancelled"]
 
 
 class Todo(Answer):
@@ -71,22 +83,15 @@ class TodoChange(Given):
 
 @router.get("/todos", operation_id="listTodos", summary="To-dos, newest first")
 async def index(
-    request: Request,
-    session: AnyAccount,
-    status: Annotated[Status | None, Query(description="Only those in this state.")] = None,
+    db: Db,
+    viewer: AnyViewer,
+    status: InState[Status] = None,
     customer_id: OfCustomer = None,
     cursor: Cursor = None,
     limit: Limit = PAGE,
 ) -> Items[Todo]:
     """A contact sees all of their customer; a member sees assigned, billing and shared ones."""
-    found = await readmodel.todos(
-        request.app.state.runtime.db,
-        viewer_of(session),
-        status=status,
-        customer_id=customer_id,
-        cursor=cursor,
-        limit=limit,
-    )
+    found = await readmodel.todos(db, viewer, status=status, customer_id=customer_id, cursor=cursor, limit=limit)
     return items(found, Todo)
 
 
@@ -97,34 +102,25 @@ async def index(
     status_code=201,
     responses=refusals(*COMMAND, 404),
 )
-async def create(request: Request, body: NewTodo, session: AnyAccount, key: IdempotencyKey) -> Todo:
+async def create(request: Request, db: Db, viewer: AnyViewer, body: NewTodo, key: IdempotencyKey) -> Todo:
     """A contact's own to-do, or one that a member assigns."""
-    customer_id = await _customer(request, session, body.customer_id)
-    given = body.model_dump(exclude_unset=True) | {"customer_id": customer_id}
-    made: todos.Todo = await commands.send(request, CreateTodo(**given), id=key)
-    return Todo.model_validate(made)
-
-
-async def _customer(request: Request, session: Session, asked: UUID | None) -> CustomerId:
-    viewer = viewer_of(session)
-    customer_id = asked or viewer.customer_id
-    if customer_id is None:
-        message = "A member says for which customer."
-        raise InvalidInput(message, errors=(FieldError(field="customer_id", message=message),))
-    await readmodel.customer(request.app.state.runtime.db, viewer, customer_id)
-    return CustomerId(customer_id)
+    whose = await customer_of(db, viewer, body.customer_id)
+    return await done(request, CreateTodo(**(body.fields() | {"customer_id": whose})), key, Todo)
 
 
 @router.get("/todos/{todo_id}", operation_id="readTodo", summary="One to-do", responses=refusals(404))
-async def read(request: Request, todo_id: UUID, session: AnyAccount) -> Todo:
+async def read(db: Db, viewer: AnyViewer, todo_id: UUID) -> Todo:
     """As it stands now."""
-    return Todo.model_validate(await readmodel.todo(request.app.state.runtime.db, viewer_of(session), todo_id))
+    return Todo.model_validate(await readmodel.todo(db, viewer, todo_id))
 
 
-async def _theirs(request: Request, session: Session, todo_id: UUID) -> TodoId:
+async def _seen(db: Db, viewer: AnyViewer, todo_id: UUID) -> TodoId:
     """A to-do that they see. Whether it is still there is for its owner to say: what comes again gets its first reply."""
-    await readmodel.todo(request.app.state.runtime.db, viewer_of(session), todo_id, deleted=True)
+    await readmodel.todo(db, viewer, todo_id, deleted=True)
     return TodoId(todo_id)
+
+
+Seen = Annotated[TodoId, Depends(_seen)]
 
 
 @router.patch(
@@ -133,11 +129,9 @@ async def _theirs(request: Request, session: Session, todo_id: UUID) -> TodoId:
     summary="Edit, complete, reopen or cancel a to-do",
     responses=refusals(*COMMAND, 404, 409),
 )
-async def change(request: Request, todo_id: UUID, body: TodoChange, session: AnyAccount, key: IdempotencyKey) -> Todo:
+async def change(request: Request, todo_id: Seen, body: TodoChange, key: IdempotencyKey) -> Todo:
     """A contact completes but does not edit what the merchant assigned; nobody ticks off what follows from a bill."""
-    command = UpdateTodo(todo_id=await _theirs(request, session, todo_id), **body.model_dump(exclude_unset=True))
-    changed: todos.Todo = await commands.send(request, command, id=key)
-    return Todo.model_validate(changed)
+    return await done(request, UpdateTodo(todo_id=todo_id, **body.fields()), key, Todo)
 
 
 @router.delete(
@@ -147,7 +141,7 @@ async def change(request: Request, todo_id: UUID, body: TodoChange, session: Any
     status_code=204,
     responses=refusals(*COMMAND, 404),
 )
-async def delete(request: Request, todo_id: UUID, session: AnyAccount, key: IdempotencyKey) -> Response:
+async def delete(request: Request, todo_id: Seen, key: IdempotencyKey) -> Response:
     """One's own (contact), or one that was assigned (member)."""
-    await commands.send(request, DeleteTodo(todo_id=await _theirs(request, session, todo_id)), id=key)
+    await commands.send(request, DeleteTodo(todo_id=todo_id), id=key)
     return Response(status_code=204)
