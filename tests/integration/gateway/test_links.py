@@ -135,16 +135,18 @@ async def test_the_whole_is_paid_where_no_part_may_be(world: World, customer: Cu
 async def test_a_dead_link_says_why_and_what_to_do_next(
     world: World, customer: Customer, link: dict[str, Any], says: str, offers: bool
 ) -> None:
-    held = f"held-{customer.id}"
+    held, amount = f"held-{customer.id}", "€119.00"
     earlier = {"earlier_sha256": (digest(held),)} if "token_sha256" in link else {}
-    await changed(world, await opened(world, customer, held), **({"token_sha256": digest(held)} | earlier | link))
+    bill = await opened(world, customer, held)
     async with world.client() as visitor:
+        assert amount in (await visitor.get(f"/pay/{held}")).text
+        await changed(world, bill, **({"token_sha256": digest(held)} | earlier | link))
         page = await visitor.get(f"/pay/{held}")
         assert page.status_code == 410
         assert says in page.text
         assert ("Mail me a new link" in page.text) is offers
         assert "help@nordlicht.example" in page.text
-        assert "119.00" not in page.text
+        assert amount not in page.text
         # Paying and documents say the same.
         if offers:
             assert (await posted(visitor, f"/pay/{held}")).status_code == 410
