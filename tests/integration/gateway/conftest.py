@@ -6,6 +6,7 @@ import pytest
 
 from chassis.clock import FakeClock
 from chassis.testing import Harness, harness
+from contracts.identity import Contact, Customer, Member, Merchant
 from services.gateway import app
 from tests.integration.gateway.world import START, Owners, World, use
 
@@ -36,3 +37,23 @@ async def world(h: Harness) -> World:
     http = h.runtime.wiring.http
     assert http is not None
     return World(h, http(h.runtime), owners)
+
+
+@pytest.fixture
+async def merchant(world: World) -> Merchant:
+    return await world.merchant(support_email="help@nordlicht.example")
+
+
+@pytest.fixture
+async def member(world: World, merchant: Merchant) -> Member:
+    return await world.member(merchant)
+
+
+@pytest.fixture
+async def customer(world: World, merchant: Merchant) -> Customer:
+    return await world.customer(merchant)
+
+
+@pytest.fixture
+async def contact(world: World, customer: Customer) -> Contact:
+    return await world.contact(customer)

@@ -57,6 +57,7 @@ from contracts.todos import CreateTodo, TodoCreated, TodoDeleted, UpdateTodo
 from services.gateway.api.errors import PATTERNS
 from services.gateway.security import Room
 from tests.builders import refund
+from tests.integration.gateway.browsing import problem
 from tests.integration.gateway.world import PASSWORD, START, Asked, World, invoice, payment_method, subscription, todo
 
 LINK = {
@@ -66,15 +67,6 @@ LINK = {
     "due_on": "2026-04-01",
     "send_email": True,
 }
-
-
-def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    document: dict[str, Any] = answer.json()
-    assert document["status"] == status
-    assert {"type", "title", "detail"} <= document.keys()
-    return document
 
 
 # --- what works -----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from typing import Any
 
 from contracts.billing import PaymentMethodAdded, SubscriptionAccepted
 from contracts.identity import SignIn
-from tests.integration.gateway.test_api import problem
+from tests.integration.gateway.browsing import problem
 from tests.integration.gateway.world import World, payment_method, subscription
 
 LINE = {"description": "Hosting", "unit_amount": 1200}

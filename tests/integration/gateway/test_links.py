@@ -7,9 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
-import pytest_asyncio
 
 from chassis.ids import new_id
 from chassis.tokens import digest
@@ -39,26 +37,12 @@ from contracts.billing import (
 )
 from contracts.identity import Customer, Member, Merchant
 from contracts.message import FieldError, InvalidInput, InvoiceId, NotAccepted, PaymentId
+from tests.integration.gateway.browsing import posted, signed_in
 from tests.integration.gateway.world import START, World, invoice, subscription, with_link
 
 CHECKOUT = CheckoutStarted(
     payment_id=PaymentId(UUID(int=7)), checkout_url="https://checkout.example/x", invoice_id=InvoiceId(UUID(int=8))
 )
-
-
-@pytest_asyncio.fixture
-async def merchant(world: World) -> Merchant:
-    return await world.merchant(support_email="help@nordlicht.example")
-
-
-@pytest_asyncio.fixture
-async def member(world: World, merchant: Merchant) -> Member:
-    return await world.member(merchant)
-
-
-@pytest_asyncio.fixture
-async def customer(world: World, merchant: Merchant) -> Customer:
-    return await world.customer(merchant)
 
 
 async def opened(world: World, customer: Customer, secret: str, **values: Any) -> Invoice:
@@ -70,17 +54,6 @@ async def opened(world: World, customer: Customer, secret: str, **values: Any) -
 async def changed(world: World, bill: Invoice, **link: Any) -> None:
     state = bill.model_copy(update={"link": PayLink(**({"token_sha256": digest("now")} | link))})
     await world.hear(InvoiceLinkChanged(state=state))
-
-
-async def posted(browser: httpx.AsyncClient, page: str, path: str | None = None, **typed: str) -> httpx.Response:
-    """Fill in the form of a page and send it."""
-    csrf = re.search(r'name="csrf" value="([^"]+)"', (await browser.get(page)).text)
-    assert csrf is not None
-    return await browser.post(path or page, data={"csrf": csrf[1]} | typed)
-
-
-async def signed_in(world: World, who: Any) -> httpx.AsyncClient:
-    return world.client(Cookie=f"portal={await world.sign_in(who)}")
 
 
 async def test_a_part_is_asked_for_and_sent_in_minor_units(world: World, customer: Customer) -> None:

@@ -5,43 +5,19 @@ from datetime import timedelta
 from html import unescape
 from typing import Any
 
-import httpx
 import pytest
 
 from chassis.tokens import digest
 from contracts.billing import CreatePaymentLink, InvoiceGivenUp, InvoiceOpened, InvoicePaid, ReadStripeAccount
 from contracts.identity import Customer, Member, Merchant, UpdateCustomer, UpdateMerchant
 from contracts.message import FieldError, InvalidInput, NotAccepted
+from tests.integration.gateway.browsing import fields_of, signed_in
 from tests.integration.gateway.world import World, invoice, with_link
-
-
-async def browser_of(world: World, who: Any) -> httpx.AsyncClient:
-    return world.client(Cookie=f"portal={await world.sign_in(who)}")
-
-
-def fields_of(page: str, form_to: str) -> dict[str, str]:
-    """What a browser would send of the form to an address, nobody having touched it."""
-    form = re.search(rf'<form[^>]*action="{re.escape(form_to)}"[^>]*>(.*?)</form>', page, re.DOTALL)
-    assert form is not None, page
-    sent = {}
-    for tag in re.findall(r"<input[^>]*>", form[1]):
-        name, value = re.search(r'name="([^"]+)"', tag), re.search(r'value="([^"]*)"', tag)
-        assert name is not None
-        sent[name[1]] = value[1] if value else ""
-    for name, options in re.findall(r'<select[^>]*name="([^"]+)"[^>]*>(.*?)</select>', form[1], re.DOTALL):
-        chosen = re.search(r'value="([^"]*)" selected', options)
-        sent[name] = chosen[1] if chosen else ""
-    return sent
 
 
 @pytest.fixture
 async def merchant(world: World) -> Merchant:
     return await world.merchant(support_email="help@nordlicht.example", support_phone="+49 30 1", tax_id="DE1")
-
-
-@pytest.fixture
-async def member(world: World, merchant: Merchant) -> Member:
-    return await world.member(merchant)
 
 
 # --- clearing what was filled in ------------------------------------------------------------------------------------
@@ -50,7 +26,7 @@ async def member(world: World, merchant: Merchant) -> Member:
 async def test_an_archived_customers_page_says_that_nothing_is_charged_any_more(
     world: World, merchant: Merchant, member: Member
 ) -> None:
-    async with await browser_of(world, member) as browser:
+    async with await signed_in(world, member) as browser:
         for archived in (True, False):
             customer = await world.customer(merchant, f"Archived {archived}", archived=archived)
             for tab in ("", "/payments", "/subscriptions"):
@@ -70,7 +46,7 @@ async def test_an_emptied_field_of_a_customer_is_sent_as_empty(
 
     world.owners.answers[UpdateCustomer] = save
     path = f"/console/customers/{customer.id}/edit"
-    async with await browser_of(world, member) as browser:
+    async with await signed_in(world, member) as browser:
         form = fields_of((await browser.get(path)).text, path)
         assert (form["company"], form["phone"], form["tax_ids"]) == ("Analytical Engines", "+44 1", "GB1")
         answer = await browser.post(path, data=form | {"company": "", "phone": " ", "tax_ids": ""})
@@ -88,7 +64,7 @@ async def test_an_emptied_setting_is_sent_as_empty(world: World, merchant: Merch
     world.owners.answers[UpdateMerchant] = save
     world.owners.answers[ReadStripeAccount] = lambda _: NotAccepted()
     emptied = dict.fromkeys(("support_email", "support_phone", "tax_id"), "")
-    async with await browser_of(world, member) as browser:
+    async with await signed_in(world, member) as browser:
         form = fields_of((await browser.get("/console/settings")).text, "/console/settings")
         assert {name: form[name] for name in emptied} == {
             "support_email": "help@nordlicht.example",
@@ -118,7 +94,7 @@ async def test_every_link_of_the_error_summary_leads_to_something(
     world.owners.answers[CreatePaymentLink] = lambda _: InvalidInput(errors=tuple(wrong))
     path = f"/console/customers/{customer.id}/payment-links/new"
     line = {"lines.0.description": "Workshop", "lines.0.quantity": "1", "lines.0.unit_amount": "5"}
-    async with await browser_of(world, member) as browser:
+    async with await signed_in(world, member) as browser:
         csrf = re.search(r'name="csrf" value="([^"]+)"', (await browser.get(path)).text)
         assert csrf is not None
         typed = {"csrf": csrf[1], "press": "save", "currency": "EUR", "due_on": "2026-04-01"} | line
@@ -132,7 +108,7 @@ async def test_every_link_of_the_error_summary_leads_to_something(
 
 async def test_enter_in_a_new_payment_link_saves_it(world: World, merchant: Merchant, member: Member) -> None:
     customer = await world.customer(merchant)
-    async with await browser_of(world, member) as browser:
+    async with await signed_in(world, member) as browser:
         page = (await browser.get(f"/console/customers/{customer.id}/payment-links/new")).text
     # Enter presses the first button of the form, wherever it is shown (HTML, implicit submission).
     buttons = re.findall(r'<button[^>]*name="press" value="(\w+)"[^>]*>', page)
@@ -148,7 +124,7 @@ async def test_who_owes_an_uncollectible_invoice_is_not_told_that_there_is_nothi
     customer = await world.customer(merchant)
     bill = with_link(invoice(customer, "uncollectible"), digest("a-secret-of-an-uncollectible-one"))
     await world.hear(InvoiceGivenUp(state=bill))
-    async with world.client() as visitor, await browser_of(world, await world.contact(customer)) as contact:
+    async with world.client() as visitor, await signed_in(world, await world.contact(customer)) as contact:
         public = await visitor.get("/pay/a-secret-of-an-uncollectible-one")
         own = await contact.get(f"/portal/payments/{bill.id}")
     for page in (public, own):
@@ -206,7 +182,7 @@ async def test_two_lists_on_a_page_go_on_and_back_without_moving_each_other(worl
         return len(set(re.findall(r"OPEN-\d\d", page))), len(set(re.findall(r"PAID-\d\d", page)))
 
     path = "/portal/payments"
-    async with await browser_of(world, await world.contact(customer)) as contact:
+    async with await signed_in(world, await world.contact(customer)) as contact:
         first = (await contact.get(path)).text
         assert numbers(first) == (25, 25)
         links = pages_linked(first, path)
@@ -227,7 +203,7 @@ async def test_a_searched_list_goes_back_to_the_start_of_what_was_searched(
     for number in range(30):
         await world.customer(merchant, f"Grace {number}")
         world.h.clock.at += timedelta(seconds=1)
-    async with await browser_of(world, member) as browser:
+    async with await signed_in(world, member) as browser:
         first = (await browser.get("/console/customers?q=Grace&done=saved")).text
         links = pages_linked(first, "/console/customers?q=Grace")
         assert "done=" not in links["Pages of “Customers” Next"]

@@ -3,9 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import httpx
-import pytest
-
 from contracts.billing import (
     AddPaymentMethod,
     PaymentMethod,
@@ -21,29 +18,10 @@ from contracts.billing import (
 from contracts.identity import Contact, ContactJoined, Customer, Merchant
 from contracts.message import NotAllowed
 from contracts.todos import TodoCreated, TodoSubject
-from tests.integration.gateway.test_pages import fields_of
+from tests.integration.gateway.browsing import fields_of, signed_in
 from tests.integration.gateway.world import START, World, payment_method, todo
 
 HERE = "/portal/payment-methods"
-
-
-@pytest.fixture
-async def merchant(world: World) -> Merchant:
-    return await world.merchant()
-
-
-@pytest.fixture
-async def customer(world: World, merchant: Merchant) -> Customer:
-    return await world.customer(merchant)
-
-
-@pytest.fixture
-async def contact(world: World, customer: Customer) -> Contact:
-    return await world.contact(customer)
-
-
-async def browser_of(world: World, who: Any) -> httpx.AsyncClient:
-    return world.client(Cookie=f"portal={await world.sign_in(who)}")
 
 
 def orders(world: World, kind: type[Any]) -> list[Any]:
@@ -65,7 +43,7 @@ async def test_the_page_lists_each_method_with_what_is_wrong_with_it(
     for each in (*cards, gone):
         await world.hear(PaymentMethodAdded(state=each))
     await world.hear(PaymentMethodRemoved(state=gone.model_copy(update={"deleted": True, "last4": None})))
-    async with await browser_of(world, contact) as browser:
+    async with await signed_in(world, contact) as browser:
         page = (await browser.get(HERE)).text
     rows = {row.split("•••• ")[1][:4]: row for row in page.split("<li>")[1:] if "•••• " in row}
     assert set(rows) == {"1111", "2222", "3333", "4444", "5555", "6666"}
@@ -85,7 +63,7 @@ async def test_adding_leads_to_the_providers_page_and_back_to_one_that_waits_for
     world: World, customer: Customer, contact: Contact
 ) -> None:
     world.owners.answers[AddPaymentMethod] = lambda _: SetupStarted(setup_url="https://checkout.test/cs_1")
-    async with await browser_of(world, contact) as browser:
+    async with await signed_in(world, contact) as browser:
         empty = (await browser.get(HERE)).text
         assert "No payment method yet" in empty
         answer = await browser.post(HERE, data=fields_of(empty, HERE))
@@ -120,7 +98,7 @@ async def test_a_method_is_updated_made_the_default_and_removed(
     kinds: tuple[type[Any], ...] = (UpdatePaymentMethod, SetDefaultPaymentMethod, RemovePaymentMethod)
     for kind in kinds:
         world.owners.answers[kind] = lambda _: card
-    async with await browser_of(world, contact) as browser:
+    async with await signed_in(world, contact) as browser:
         form = fields_of((await browser.get(f"{HERE}/{card.id}")).text, f"{HERE}/{card.id}#problem")
         assert (form["exp_month"], form["exp_year"], form["billing_name"]) == ("12", "2034", "Ada Lovelace")
         changed = form | {"exp_year": "2035", "billing_name": "", "billing_email": "ada@example.com"}
@@ -155,7 +133,7 @@ async def test_a_refusal_is_said_on_the_page_and_what_was_typed_comes_back(
     await world.hear(PaymentMethodAdded(state=card))
     world.owners.answers[RemovePaymentMethod] = lambda _: PaymentMethodInUse(subscriptions=[])
     world.owners.answers[AddPaymentMethod] = lambda _: NotAllowed("Only those who look after the money can do this.")
-    async with await browser_of(world, contact) as browser:
+    async with await signed_in(world, contact) as browser:
         assert "Add another one first" in (await browser.get(f"{HERE}/{card.id}/remove")).text
         csrf = fields_of((await browser.get(HERE)).text, HERE)["csrf"]
         refused = await browser.post(f"{HERE}/{card.id}/remove", data={"csrf": csrf})
@@ -177,7 +155,7 @@ async def test_a_colleague_who_does_not_look_after_the_money_sees_no_buttons(
     colleague = contact.model_copy(update={"role": "member"})
     await world.hear(ContactJoined(state=colleague))
     await world.hear(PaymentMethodAdded(state=payment_method(customer)))
-    async with await browser_of(world, colleague) as browser:
+    async with await signed_in(world, colleague) as browser:
         page = (await browser.get(HERE)).text
     assert "•••• 4242" in page
     assert "Payment methods are looked after by" in page
@@ -189,7 +167,7 @@ async def test_a_member_hands_on_the_address_of_the_providers_page(
 ) -> None:
     await world.hear(PaymentMethodAdded(state=payment_method(customer)))
     world.owners.answers[AddPaymentMethod] = lambda _: SetupStarted(setup_url="https://checkout.test/cs_2")
-    async with await browser_of(world, await world.member(merchant)) as browser:
+    async with await signed_in(world, await world.member(merchant)) as browser:
         at = f"/console/customers/{customer.id}"
         tab = (await browser.get(f"{at}/payments")).text
         assert "•••• 4242" in tab
@@ -209,7 +187,7 @@ async def test_other_customers_methods_are_not_there(world: World, merchant: Mer
     foreign = payment_method(await world.customer(await world.merchant(), "Stranger"))
     for each in (theirs, foreign):
         await world.hear(PaymentMethodAdded(state=each))
-    async with await browser_of(world, contact) as browser:
+    async with await signed_in(world, contact) as browser:
         csrf = fields_of((await browser.get(HERE)).text, HERE)["csrf"]
         for each in (theirs, foreign):
             for path in ("", "/remove"):
@@ -257,13 +235,13 @@ async def test_a_members_request_of_a_customer_is_the_merchants_alone(
         customer, "merchant", "Ada asks to pause Website care", subject=subject, created_by="Ada", notes="In May"
     )
     await world.hear(TodoCreated(state=asked))
-    async with await browser_of(world, contact) as browser:
+    async with await signed_in(world, contact) as browser:
         for path in ("/portal", "/portal/todos"):
             assert "Website care" not in (await browser.get(path)).text
     async with world.client(await world.sign_in(contact)) as api:
         assert (await api.get("/api/v1/todos")).json()["items"] == []
         assert (await api.get(f"/api/v1/todos/{asked.id}")).status_code == 404
-    async with await browser_of(world, await world.member(merchant)) as browser:
+    async with await signed_in(world, await world.member(merchant)) as browser:
         for path in ("/console", f"/console/customers/{customer.id}/todos"):
             page = (await browser.get(path)).text
             assert "Request about Website care" in page
@@ -277,7 +255,7 @@ async def test_a_card_to_replace_leads_to_the_payment_methods(
     await world.hear(PaymentMethodStoppedWorking(state=dead))
     subject = TodoSubject(kind="payment_method", id=dead.id, label="4242")
     await world.hear(TodoCreated(state=todo(customer, "billing", "Replace card ending 4242", subject=subject)))
-    async with await browser_of(world, contact) as browser:
+    async with await signed_in(world, contact) as browser:
         for path in ("/portal", "/portal/todos"):
             page = (await browser.get(path)).text
             assert f'href="{HERE}">Replace the card ending in 4242</a>' in page

@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from chassis.tokens import digest
 from contracts.billing import (
@@ -42,33 +41,13 @@ from contracts.identity import Contact, ContactChanged, Customer, Member, Mercha
 from contracts.message import FieldError, InvalidInput, MailFacts, NotAllowed, SubscriptionId
 from services.gateway import readmodel
 from services.gateway.domain import Viewer
-from tests.integration.gateway.test_api import problem
-from tests.integration.gateway.test_links import CHECKOUT, posted, signed_in
+from tests.integration.gateway.browsing import posted, problem, signed_in
+from tests.integration.gateway.test_links import CHECKOUT
 from tests.integration.gateway.world import START, World, invoice, payment_method, subscription, with_link
 
 LINE = {"description": "Hosting", "unit_amount": 1200}
 MONTHLY: dict[str, Any] = {"kind": "recurring", "currency": "EUR", "lines": [LINE], "interval": {"unit": "month"}}
 PLAN: dict[str, Any] = {"kind": "payment_plan", "currency": "EUR", "lines": [LINE]}
-
-
-@pytest_asyncio.fixture
-async def merchant(world: World) -> Merchant:
-    return await world.merchant(support_email="help@nordlicht.example")
-
-
-@pytest_asyncio.fixture
-async def member(world: World, merchant: Merchant) -> Member:
-    return await world.member(merchant)
-
-
-@pytest_asyncio.fixture
-async def customer(world: World, merchant: Merchant) -> Customer:
-    return await world.customer(merchant)
-
-
-@pytest_asyncio.fixture
-async def contact(world: World, customer: Customer) -> Contact:
-    return await world.contact(customer)
 
 
 # --- the API --------------------------------------------------------------------------------------------------------
