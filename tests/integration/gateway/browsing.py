@@ -10,6 +10,15 @@ import httpx
 from contracts.identity import Contact, Member
 from tests.integration.gateway.world import World
 
+LINK = {
+    "kind": "one_time",
+    "currency": "EUR",
+    "lines": [{"description": "Consulting", "quantity": "2.5", "unit_amount": 12000}],
+    "due_on": "2026-04-01",
+    "send_email": True,
+}
+"""What a program sends to make a payment link."""
+
 
 async def signed_in(world: World, who: Member | Contact) -> httpx.AsyncClient:
     """A browser with the session of a person."""
