@@ -5,45 +5,33 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-import pytest
-
 from chassis.tokens import digest
 from contracts.billing import (
     AcceptSubscription,
     AskAboutSubscription,
     CancelSubscription,
     ChangeNotPermitted,
-    ChooseSubscriptionMethod,
     CreatePaymentLink,
     CreateSubscription,
-    FreshOffer,
     InvoiceOpened,
     PayLink,
-    PayLinkNotUsable,
-    PaymentMethodAdded,
     PlannedCharge,
     PreviewSubscription,
-    RenewSubscriptionLink,
-    RequestFreshOffer,
-    RevokeSubscriptionLink,
-    SendSubscriptionLink,
     SetupStarted,
     StartInvoicePayment,
     Subscription,
     SubscriptionAccepted,
     SubscriptionCancelled,
     SubscriptionCreated,
-    SubscriptionLinkChanged,
-    SubscriptionLinkUrl,
     SubscriptionPreview,
 )
 from contracts.identity import Contact, ContactChanged, Customer, Member, Merchant, SignIn
-from contracts.message import FieldError, InvalidInput, MailFacts, NotAllowed, SubscriptionId
+from contracts.message import FieldError, InvalidInput, NotAllowed, SubscriptionId
 from services.gateway import readmodel
 from services.gateway.domain import Viewer
 from tests.integration.gateway.browsing import posted, problem, signed_in
 from tests.integration.gateway.test_links import CHECKOUT
-from tests.integration.gateway.world import START, World, invoice, payment_method, subscription, with_link
+from tests.integration.gateway.world import World, invoice, subscription, with_link
 
 LINE = {"description": "Hosting", "unit_amount": 1200}
 MONTHLY: dict[str, Any] = {"kind": "recurring", "currency": "EUR", "lines": [LINE], "interval": {"unit": "month"}}
@@ -380,192 +368,3 @@ async def test_an_offer_without_an_invoice_has_a_page_of_its_own(world: World, c
         await world.hear(SubscriptionCancelled(state=offered.model_copy(update={"status": "cancelled"})))
         over = await visitor.get("/pay/offer")
         assert (over.status_code, "nothing to accept any more" in over.text) == (410, True)
-
-
-# --- the link of an offer -------------------------------------------------------------------------------------------
-
-
-def token(customer: Customer, *, newer: bool = False) -> str:
-    """What stands in the address of a customer's offer."""
-    return f"{'newer' if newer else 'offer'}-{customer.id}"
-
-
-async def an_offer(world: World, customer: Customer, **link: Any) -> Subscription:
-    """A subscription that is, or was, accepted at `at(customer)`."""
-    state = PayLink(**({"token_sha256": digest(token(customer))} | link))
-    offered = subscription(customer, "pending", trial_days=14, link=state)
-    await world.hear(SubscriptionCreated(state=offered))
-    return offered
-
-
-async def test_a_member_copies_renews_and_withdraws_the_link_of_an_offer(
-    world: World, customer: Customer, member: Member
-) -> None:
-    offered = await an_offer(world, customer)
-    path = f"/api/v1/subscriptions/{offered.id}/link"
-    world.owners.answers[SubscriptionLinkUrl] = lambda _: MailFacts(still_true=True, path="/pay/secret")
-    for order in (RenewSubscriptionLink, RevokeSubscriptionLink):
-        world.owners.answers[order] = lambda _: offered
-    async with world.client(await world.sign_in(member)) as browser:
-        copied = await browser.post(path)
-        assert (copied.status_code, copied.json()) == (200, {"url": "http://127.0.0.1:8000/pay/secret"})
-        ends = "2026-05-01T00:00:00Z"
-        assert (await browser.post(f"{path}/renew", json={"expires_at": ends, "send_email": True})).status_code == 200
-        assert (await browser.post(f"{path}/revoke")).json()["id"] == str(offered.id)
-        world.owners.answers[SubscriptionLinkUrl] = lambda _: PayLinkNotUsable("It was withdrawn.", why="revoked")
-        assert problem(await browser.post(path), 410)["why"] == "revoked"
-    _, renewed, revoked, _ = [each.request for each in world.owners.asked if not isinstance(each.request, SignIn)]
-    assert isinstance(renewed, RenewSubscriptionLink)
-    assert renewed.link_expires_at is not None
-    assert (renewed.link_expires_at.date(), renewed.send_email) == (date(2026, 5, 1), True)
-    assert revoked == RevokeSubscriptionLink(subscription_id=SubscriptionId(offered.id))
-
-
-@pytest.mark.parametrize(
-    ("address", "order", "said"),
-    [
-        ("send", SendSubscriptionLink, "The mail is on its way."),
-        ("renew-link", RenewSubscriptionLink, "the one before no longer works"),
-        ("revoke-link", RevokeSubscriptionLink, "Nobody can accept the offer"),
-    ],
-)
-async def test_the_console_page_of_an_offer_has_its_link(
-    world: World, customer: Customer, member: Member, address: str, order: Any, said: str
-) -> None:
-    offered = await an_offer(world, customer)
-    world.owners.answers[order] = lambda _: offered
-    here = f"/console/subscriptions/{offered.id}"
-    async with await signed_in(world, member) as browser:
-        assert f'action="{here}/{address}"' in (await browser.get(here)).text
-        sent = await posted(browser, here, f"{here}/{address}")
-        assert (sent.status_code, sent.headers["location"].split("?")[0]) == (303, here)
-        assert said in (await browser.get(sent.headers["location"])).text
-    assert world.owners.asked[-1].request.subscription_id == offered.id  # type: ignore[attr-defined]  # of each order
-
-
-async def test_the_links_address_can_be_selected_without_a_script(
-    world: World, customer: Customer, member: Member
-) -> None:
-    offered = await an_offer(world, customer)
-    world.owners.answers[SubscriptionLinkUrl] = lambda _: MailFacts(still_true=True, path="/pay/secret")
-    async with await signed_in(world, member) as browser:
-        page = (await browser.get(f"/console/subscriptions/{offered.id}/link")).text
-    assert 'readonly value="http://127.0.0.1:8000/pay/secret"' in page
-
-
-@pytest.mark.parametrize(
-    ("link", "words", "fresh"),
-    [
-        ({"revoked": True}, "has been withdrawn, and nothing can be accepted", False),
-        ({"expires_at": START}, "The link to this offer has expired.", True),
-        ({"renewed_at": START}, "replaced by a newer one", True),
-        ({"renewed_at": START, "revoked": True}, "has been withdrawn", False),
-    ],
-)
-async def test_a_dead_link_of_an_offer_says_what_to_do_and_accepts_nothing(
-    world: World, customer: Customer, link: dict[str, Any], words: str, fresh: bool
-) -> None:
-    held = digest(token(customer))
-    if "renewed_at" in link:
-        link = link | {"token_sha256": digest(token(customer, newer=True)), "earlier_sha256": (held,)}
-    offered, at = await an_offer(world, customer, **link), f"/pay/{token(customer)}"
-    world.owners.answers[RequestFreshOffer] = lambda _: FreshOffer(subscription_id=SubscriptionId(offered.id))
-    async with world.client() as visitor:
-        page = await visitor.get(at)
-        assert (page.status_code, words in page.text, "help@nordlicht.example" in page.text) == (410, True, True)
-        assert ("Mail me a new link" in page.text) is fresh
-        assert ">Accept<" not in page.text
-        if not fresh:
-            return
-        assert (await posted(visitor, at)).status_code == 410
-        assert world.owners.asked == []
-        asked = await posted(visitor, at, f"{at}/fresh-link")
-        assert (asked.status_code, asked.headers["location"]) == (303, f"{at}?done=fresh-link")
-        assert "Please look into your inbox" in (await visitor.get(asked.headers["location"])).text
-        [order] = world.owners.asked
-        assert order.request == RequestFreshOffer(subscription_id=SubscriptionId(offered.id), token_sha256=held)
-
-
-async def test_an_offer_that_gets_a_new_link_is_found_by_both(world: World, customer: Customer) -> None:
-    offered = await an_offer(world, customer)
-    old, new = token(customer), token(customer, newer=True)
-    link = PayLink(token_sha256=digest(new), earlier_sha256=(digest(old),), renewed_at=START)
-    await world.hear(SubscriptionLinkChanged(state=offered.model_copy(update={"link": link})))
-    async with world.client() as visitor:
-        assert ">Accept<" in (await visitor.get(f"/pay/{new}")).text
-        assert (await visitor.get(f"/pay/{old}")).status_code == 410
-
-
-# --- what it is charged to ------------------------------------------------------------------------------------------
-
-
-async def test_what_a_subscription_charges_is_chosen_in_the_api(
-    world: World, customer: Customer, contact: Contact
-) -> None:
-    running, card = subscription(customer), payment_method(customer)
-    await world.hear(SubscriptionAccepted(state=running))
-    chosen = running.model_copy(update={"payment_method_id": card.id})
-    world.owners.answers[ChooseSubscriptionMethod] = lambda _: chosen
-    path = f"/api/v1/subscriptions/{running.id}"
-    async with world.client(await world.sign_in(contact)) as browser:
-        answer = await browser.patch(path, json={"payment_method_id": str(card.id)})
-        assert (answer.status_code, answer.json()["payment_method_id"]) == (200, str(card.id))
-        assert (await browser.patch(path, json={"payment_method_id": None})).status_code == 200
-        problem(await browser.patch(path, json={}), 422)
-    sent = [each.request for each in world.owners.asked if isinstance(each.request, ChooseSubscriptionMethod)]
-    assert [each.payment_method_id for each in sent] == [card.id, None]
-
-
-async def test_the_page_says_what_is_charged_and_offers_what_works(
-    world: World, customer: Customer, contact: Contact, member: Member
-) -> None:
-    running = subscription(customer)
-    await world.hear(SubscriptionAccepted(state=running))
-    usual = payment_method(customer)
-    other = payment_method(customer, is_default=False, brand="mastercard", last4="4444")
-    dead = payment_method(customer, is_default=False, last4="0341", working=False)
-    foreign = payment_method(await world.customer(await world.merchant(), "Bob"), last4="9999")
-    for each in (usual, other, dead, foreign):
-        await world.hear(PaymentMethodAdded(state=each))
-    chosen = running.model_copy(update={"payment_method_id": other.id})
-    world.owners.answers[ChooseSubscriptionMethod] = lambda _: chosen
-    here = f"/portal/subscriptions/{running.id}"
-    async with await signed_in(world, contact) as browser:
-        page = (await browser.get(here)).text
-        assert "the default (Visa •••• 4242)" in page
-        assert f'value="{other.id}">Mastercard •••• 4444' in page
-        assert "•••• 0341" not in page
-        assert "•••• 9999" not in page
-        sent = await posted(browser, here, f"{here}/payment-method", payment_method_id=str(other.id))
-        assert (sent.status_code, sent.headers["location"]) == (303, f"{here}?done=method-chosen")
-        assert world.owners.asked[-1].request == ChooseSubscriptionMethod(
-            subscription_id=SubscriptionId(running.id), payment_method_id=other.id
-        )
-        wrong = FieldError(field="payment_method_id", message="No.", code="no-such-method")
-        world.owners.answers[ChooseSubscriptionMethod] = lambda _: InvalidInput(errors=(wrong,))
-        refused = await posted(browser, here, f"{here}/payment-method", payment_method_id="")
-        assert (refused.status_code, "Choose one of the payment methods" in refused.text) == (422, True)
-    await world.hear(SubscriptionAccepted(state=chosen))
-    async with await signed_in(world, member) as browser:
-        page = (await browser.get(f"/console/subscriptions/{running.id}")).text
-        assert "chosen for this subscription" in page
-        assert f'value="{other.id}" selected' in page
-
-
-async def test_who_does_not_look_after_the_money_sees_what_is_charged_and_chooses_nothing(
-    world: World, merchant: Merchant, customer: Customer
-) -> None:
-    running = subscription(customer)
-    await world.hear(SubscriptionAccepted(state=running))
-    for last4, default in (("4242", True), ("4444", False)):
-        await world.hear(PaymentMethodAdded(state=payment_method(customer, last4=last4, is_default=default)))
-    colleague = (await world.contact(customer)).model_copy(update={"role": "member"})
-    await world.hear(ContactChanged(state=colleague))
-    for side, who in (
-        ("portal", colleague),
-        ("console", await world.member(merchant, role="sales")),
-    ):
-        async with await signed_in(world, who) as browser:
-            page = (await browser.get(f"/{side}/subscriptions/{running.id}")).text
-            assert "4242" in page
-            assert "/payment-method" not in page.replace("/portal/payment-methods", "")
