@@ -378,3 +378,13 @@ def shuffled(events: Sequence[Any], seed: int) -> list[Any]:
 def ledger(path: Path) -> list[dict[str, Any]]:
     """The sandbox's money movements, read from its file."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+async def paid_without_webhooks(shop: Shop) -> tuple[Any, Any, list[dict[str, Any]]]:
+    """An invoice that was paid, and the events about it, not delivered yet."""
+    invoice = await shop.link()
+    started = await shop.pay(invoice, shop.contact())
+    fake(shop).pays(await shop.session_of(started))
+    events, fake(shop).told = fake(shop).told, []
+    await shop.news()
+    return invoice, started, events
