@@ -154,3 +154,7 @@ class Purse:
 def fake_of(shop: Shop) -> FakeStripe:
     assert isinstance(shop.stripe, FakeStripe)
     return shop.stripe
+
+
+def id_of(method: PaymentMethod) -> PaymentMethodId:
+    return PaymentMethodId(method.id)
