@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.billing.stripe_gateway import Intent, Refusal, StripeDeclinedError, StripeRefusedError, intent_of
+from tests.fake_part import Json
+from tests.fake_wallets import FakeWallets
 
-Json = dict[str, Any]
 
-
-class FakeCharges:
+class FakeCharges(FakeWallets):
     """A part of FakeStripe. `behaves` says of a method's id what its bank answers: a decline code, or *processing*."""
 
-    keys: dict[str, str]
-    intents: dict[str, Json]
-    fails: dict[str, list[Exception]]
-    lost: dict[str, list[Exception]]
-    methods: dict[str, Json]
-    owners: dict[str, str | None]
-    _numbers: Iterator[int]
-
-    if TYPE_CHECKING:  # FakeStripe's
-
-        def tell(self, kind: str, thing: Json, account: str | None = None) -> Json: ...
-        def _take(self, name: str, waiting: dict[str, list[Exception]], *, note: bool = True) -> None: ...
-        def own(self, object_id: str, account: str | None) -> None: ...
-
-    def nothing_charged(self) -> None:
-        """No charges; every bank says yes, and our clocks agree."""
+    def __init__(self) -> None:
+        super().__init__()
         self.behaves: dict[str, str] = {}
         self.charged: dict[str, Json] = {}
         self.apart = timedelta(0)

@@ -1,73 +1,53 @@
-"""What FakeStripe knows of money that goes back: refunds, disputes, and the accounts that objects belong to."""
+"""What FakeStripe knows of money that goes back: refunds and disputes."""
 
 from __future__ import annotations
 
 import copy
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from contracts.message import RefundId
-from services.billing.stripe_gateway import (
-    DisputeSeen,
-    RefundSeen,
-    StripeGateway,
-    StripeRefusedError,
-    dispute_of,
-    refund_of,
-)
-
-if TYPE_CHECKING:
-    from tests.fake_stripe import FakeStripe
-
-Json = dict[str, Any]
+from services.billing.stripe_gateway import DisputeSeen, RefundSeen, StripeRefusedError, dispute_of, refund_of
+from tests.fake_part import FakePart, Json
 
 
-class FakeReturns(StripeGateway):
-    """The refunds and disputes of a FakeStripe. `owners` says which account an object is at; None: the platform's own."""
+class FakeReturns(FakePart):
+    """A part of FakeStripe: its refunds and disputes."""
 
-    def _begin_returns(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.refunds: dict[str, Json] = {}
         self.disputes: dict[str, Json] = {}
-        self.owners: dict[str, str | None] = {}
         self.refund_keys: dict[str, tuple[Json, str]] = {}
-
-    @property
-    def _fake(self) -> FakeStripe:
-        return self  # type: ignore[return-value]  # FakeStripe is the only class that has this as a base
-
-    def own(self, object_id: str, account: str | None) -> None:
-        """Raise what Stripe says to one who asks for an object of another account."""
-        if self.owners.get(object_id) != account:
-            raise StripeRefusedError("resource_missing", f"No such object: '{object_id}'")
 
     # --- what billing asks --------------------------------------------------------------------------------------------
 
     async def create_refund(self, request: Mapping[str, Any], key: str, account: str | None) -> RefundSeen:
-        self._fake._take("create_refund", self._fake.fails)
+        self._take("create_refund", self.fails)
         if key not in self.refund_keys:
             made = self.refunded(request["payment_intent"], request["amount"], request["metadata"], account=account)
             self.refund_keys[key] = (dict(request), made["id"])
         asked, refund_id = self.refund_keys[key]
         if asked != dict(request):
             raise StripeRefusedError("idempotency_error", "The key came with another body.")
-        self._fake._take("create_refund", self._fake.lost, note=False)
+        self._take("create_refund", self.lost, note=False)
         return refund_of(copy.deepcopy(self.refunds[refund_id]))
 
     async def find_refund(self, intent_id: str, refund_id: RefundId, account: str | None) -> RefundSeen | None:
-        self._fake._take("find_refund", self._fake.fails)
+        self._take("find_refund", self.fails)
         for each in self.refunds.values():
             if each["payment_intent"] == intent_id and each["metadata"].get("refund_id") == str(refund_id):
                 return refund_of(copy.deepcopy(each))
         return None
 
     async def refund(self, stripe_id: str, account: str | None) -> RefundSeen:
-        self._fake._take("refund", self._fake.fails)
+        self._take("refund", self.fails)
         self.own(stripe_id, account)
         return refund_of(copy.deepcopy(self.refunds[stripe_id]))
 
     async def dispute(self, dispute_id: str, account: str | None) -> DisputeSeen:
-        self._fake._take("dispute", self._fake.fails)
+        self._take("dispute", self.fails)
         self.own(dispute_id, account)
         return dispute_of(copy.deepcopy(self.disputes[dispute_id]))
 
@@ -88,7 +68,7 @@ class FakeReturns(StripeGateway):
     ) -> Json:
         """A refund is made, by us or on Stripe's pages."""
         self.own(intent_id, account)
-        intent = self._fake.intents[intent_id]
+        intent = self.intents[intent_id]
         given = sum(
             each["amount"]
             for each in self.refunds.values()
@@ -99,7 +79,7 @@ class FakeReturns(StripeGateway):
         if given + amount > intent["amount"]:
             raise StripeRefusedError("invalid_request", "Refund amount is greater than unrefunded amount on charge")
         refund = {
-            "id": f"re_{next(self._fake._numbers)}",
+            "id": f"re_{next(self._numbers)}",
             "object": "refund",
             "status": "succeeded",
             "amount": amount,
@@ -110,19 +90,19 @@ class FakeReturns(StripeGateway):
             "created": int(time.time()),
         }
         self.refunds[refund["id"]], self.owners[refund["id"]] = refund, account
-        self._fake.tell("refund.created", refund, account)
+        self.tell("refund.created", refund, account)
         return refund
 
     def refund_fails(self, refund_id: str, reason: str = "expired_or_canceled_card") -> None:
         """The customer's bank sends the money back."""
         self.refunds[refund_id].update(status="failed", failure_reason=reason)
-        self._fake.tell("refund.failed", self.refunds[refund_id], self.owners[refund_id])
+        self.tell("refund.failed", self.refunds[refund_id], self.owners[refund_id])
 
     def disputed(self, intent_id: str, amount: int, status: str = "needs_response") -> str:
         """The cardholder goes to their bank."""
-        intent, account = self._fake.intents[intent_id], self.owners.get(intent_id)
+        intent, account = self.intents[intent_id], self.owners.get(intent_id)
         dispute = {
-            "id": f"du_{next(self._fake._numbers)}",
+            "id": f"du_{next(self._numbers)}",
             "object": "dispute",
             "status": status,
             "amount": amount,
@@ -134,10 +114,10 @@ class FakeReturns(StripeGateway):
             "created": int(time.time()),
         }
         self.disputes[dispute["id"]], self.owners[dispute["id"]] = dispute, account
-        self._fake.tell("charge.dispute.created", dispute, account)
+        self.tell("charge.dispute.created", dispute, account)
         return str(dispute["id"])
 
     def dispute_closes(self, dispute_id: str, outcome: str) -> None:
         """The bank decides."""
         self.disputes[dispute_id]["status"] = outcome
-        self._fake.tell("charge.dispute.closed", self.disputes[dispute_id], self.owners[dispute_id])
+        self.tell("charge.dispute.closed", self.disputes[dispute_id], self.owners[dispute_id])

@@ -6,7 +6,6 @@ The scenarios of tests/integration/billing run over it and over the sandbox, so 
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -16,18 +15,10 @@ from typing import Any, Self
 import stripe
 
 from contracts.message import PaymentId
-from services.billing.stripe_gateway import (
-    Checkout,
-    Intent,
-    StripeRefusedError,
-    checkout_of,
-    intent_of,
-)
+from services.billing.stripe_gateway import Checkout, Intent, StripeRefusedError, checkout_of, intent_of
 from tests.fake_charges import FakeCharges
+from tests.fake_part import Json
 from tests.fake_returns import FakeReturns
-from tests.fake_wallets import FakeWallets
-
-Json = dict[str, Any]
 
 DECLINED = {"code": "card_declined", "decline_code": "generic_decline", "message": "Your card was declined."}
 
@@ -78,22 +69,12 @@ def charge_object(
     }
 
 
-class FakeStripe(FakeWallets, FakeCharges, FakeReturns):
+class FakeStripe(FakeCharges, FakeReturns):
     """What was asked is in `asked`; `fails` holds what the next calls raise, by method name."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.sessions: dict[str, Json] = {}
-        self.intents: dict[str, Json] = {}
-        self.charges: dict[str, Json] = {}
-        self.keys: dict[str, str] = {}
-        self.asked: list[str] = []
-        self.fails: dict[str, list[Exception]] = {}
-        self.lost: dict[str, list[Exception]] = {}
-        self.told: list[Json] = []
-        self._numbers = itertools.count(1)
-        self._begin_returns()
-        self.empty_wallets()
-        self.nothing_charged()
 
     async def __aenter__(self) -> Self:
         return self
@@ -148,12 +129,6 @@ class FakeStripe(FakeWallets, FakeCharges, FakeReturns):
         for intent in reversed(list(self.intents.values())):
             if intent["created"] >= created and self.owners.get(intent["id"]) == account:
                 yield intent_of(copy.deepcopy(intent))
-
-    def _take(self, name: str, waiting: dict[str, list[Exception]], *, note: bool = True) -> None:
-        if note:
-            self.asked.append(name)
-        if waiting.get(name):
-            raise waiting[name].pop(0)
 
     def _checkout(self, session_id: str) -> Checkout:
         found = copy.deepcopy(self.sessions[session_id])
@@ -227,20 +202,6 @@ class FakeStripe(FakeWallets, FakeCharges, FakeReturns):
             self.intents[intent["id"]] = intent
             self.owners[intent["id"]] = self.owners[session_id]
         return session, self.intents[session["payment_intent"]]
-
-    def tell(self, kind: str, thing: Json, account: str | None = None) -> Json:
-        """An event happens; its webhook is on its way (see `told`)."""
-        known = {name: value for name, value in thing.items() if name != "request"}
-        event = {
-            "id": f"evt_{next(self._numbers)}",
-            "object": "event",
-            "type": kind,
-            "account": account,
-            "created": int(time.time()),
-            "data": {"object": copy.deepcopy(known)},
-        }
-        self.told.append(event)
-        return event
 
 
 def webhook(event: Json, secret: str, at: float | None = None) -> tuple[bytes, dict[str, str]]:

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from services.billing.domain.methods import Wallet
 from services.billing.stripe_gateway import SetupPage, StripeRefusedError, setup_of
 from services.billing.stripe_gateway.wallets import method_of
-
-Json = dict[str, Any]
+from tests.fake_part import FakePart, Json
 
 FINGERPRINTS = {"4242": "print-visa", "4444": "print-mastercard", "0341": "print-declines", "3155": "print-3ds"}
 
 
-class FakeWallets:
+class FakeWallets(FakePart):
     """A part of FakeStripe: what billing asks about customers and methods, and what customers do with them."""
 
-    asked: list[str]
-    fails: dict[str, list[Exception]]
-    lost: dict[str, list[Exception]]
-    keys: dict[str, str]
-    owners: dict[str, str | None]
-    _numbers: Iterator[int]
-
-    if TYPE_CHECKING:  # FakeStripe's
-
-        def tell(self, kind: str, thing: Json, account: str | None = None) -> Json: ...
-        def _take(self, name: str, waiting: dict[str, list[Exception]], *, note: bool = True) -> None: ...
-        def own(self, object_id: str, account: str | None) -> None: ...
-
-    def empty_wallets(self) -> None:
-        """No customers, no methods."""
+    def __init__(self) -> None:
+        super().__init__()
         self.customers: dict[str, Json] = {}
         self.methods: dict[str, Json] = {}
         self.pages: dict[str, Json] = {}
