@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from uuid import UUID
 
 import httpx
 
+from contracts.billing import CheckoutStarted
 from contracts.identity import Contact, Member
+from contracts.message import InvoiceId, PaymentId
 from tests.integration.gateway.world import World
 
 LINK = {
@@ -18,6 +21,10 @@ LINK = {
     "send_email": True,
 }
 """What a program sends to make a payment link."""
+CHECKOUT = CheckoutStarted(
+    payment_id=PaymentId(UUID(int=7)), checkout_url="https://checkout.example/x", invoice_id=InvoiceId(UUID(int=8))
+)
+"""Where whoever pays is sent."""
 
 
 async def signed_in(world: World, who: Member | Contact) -> httpx.AsyncClient:

@@ -15,7 +15,6 @@ from contracts.billing import (
     BillingDefaults,
     BillingDefaultsChanged,
     ChangeDefaults,
-    CheckoutStarted,
     CreatePaymentLink,
     CreateSubscription,
     FreshLink,
@@ -37,12 +36,8 @@ from contracts.billing import (
 )
 from contracts.identity import Customer, Member, Merchant
 from contracts.message import FieldError, InvalidInput, InvoiceId, NotAccepted, PaymentId
-from tests.integration.gateway.browsing import posted, signed_in
+from tests.integration.gateway.browsing import CHECKOUT, posted, signed_in
 from tests.integration.gateway.world import START, World, invoice, subscription, with_link
-
-CHECKOUT = CheckoutStarted(
-    payment_id=PaymentId(UUID(int=7)), checkout_url="https://checkout.example/x", invoice_id=InvoiceId(UUID(int=8))
-)
 
 
 async def opened(world: World, customer: Customer, secret: str, **values: Any) -> Invoice:

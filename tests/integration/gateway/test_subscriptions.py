@@ -29,8 +29,7 @@ from contracts.identity import Contact, ContactChanged, Customer, Member, Mercha
 from contracts.message import FieldError, InvalidInput, NotAllowed, SubscriptionId
 from services.gateway import readmodel
 from services.gateway.domain import Viewer
-from tests.integration.gateway.browsing import posted, problem, signed_in
-from tests.integration.gateway.test_links import CHECKOUT
+from tests.integration.gateway.browsing import CHECKOUT, posted, problem, signed_in
 from tests.integration.gateway.world import World, invoice, subscription, with_link
 
 LINE = {"description": "Hosting", "unit_amount": 1200}
