@@ -133,7 +133,7 @@ from .shapes import (
     Receipt,
     TaxLine,
 )
-from .stripe import Difference, ReadStripeAccount, Reconciliation, ReconciliationFinished, StripeAccount
+from .stripe import Difference, NotCompared, ReadStripeAccount, Reconciliation, ReconciliationFinished, StripeAccount
 from .subscriptions import (
     ChangeWish,
     Instalment,
@@ -220,6 +220,7 @@ __all__ = [
     "NewInterval",
     "NewLine",
     "NoReceiptYet",
+    "NotCompared",
     "NothingToRefund",
     "OpenInvoice",
     "Party",

@@ -32,13 +32,26 @@ class Difference(Shape):
     """When both books agreed on it again; null: it stands."""
 
 
+class NotCompared(Shape):
+    """An account at Stripe, with money of the merchant's, that could not be compared."""
+
+    account: str
+    """*platform*, or the id of a connected one."""
+    why: Literal["account_closed", "key_refused", "rate_limited", "no_answer", "failed"]
+    """*account_closed*: our key may not look at it any more. *key_refused*: Stripe takes our key nowhere. *rate_limited*: we are
+    to ask less often. *failed*: what was there could not be compared, our log says why."""
+
+
 @noun("billing.reconciliation", followed_by=("gateway",))
 class Reconciliation(State):
     """The last comparison of a merchant's books with Stripe's, at all accounts where it has money. Its id is the merchant's."""
 
     merchant_id: MerchantId
     finished_at: AwareDatetime
-    """When it ended. Said again at least every other hour: where it is older, no comparison has succeeded since."""
+    """When it ended. Said again at least every other hour: where it is older, no comparison has succeeded since.
+
+    From the third hour on `why_not_compared` says why, beside what the last one found.
+    """
     compared: int
     """How many payments, refunds and disputes of Stripe's it looked at."""
     found: int
@@ -50,7 +63,9 @@ class Reconciliation(State):
     resolved: tuple[Difference, ...] = ()
     """What was explained in the last thirty days: the latest first, ten at most."""
     not_compared: tuple[str, ...] = ()
-    """Accounts at Stripe, with money of the merchant's, that did not answer: *platform*, or the id of a connected one."""
+    """Accounts at Stripe, with money of the merchant's, that could not be compared: *platform*, or the id of a connected one."""
+    why_not_compared: tuple[NotCompared, ...] = ()
+    """The same accounts, each with the reason; none of results from before reasons were kept."""
 
 
 @event("billing.reconciliation.finished.v1")

@@ -43,6 +43,7 @@ from contracts.billing import (
     Invoice,
     LineItem,
     MovedCharge,
+    NotCompared,
     PayLink,
     PlannedCharge,
     PreviewSubscription,
@@ -249,6 +250,7 @@ class Seed:
                 differences=differences,
                 resolved=(resolved,),
                 not_compared=("acct_1Qx",),
+                why_not_compared=(NotCompared(account="acct_1Qx", why="account_closed"),),
             )
         )
 

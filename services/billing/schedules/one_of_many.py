@@ -14,9 +14,14 @@ log = logging.getLogger("portal.billing.schedules")
 
 @dataclass
 class Turn:
-    """One row's turn. `failed`: it was not dealt with, and comes round again."""
+    """One row's turn. `error`: it was not dealt with, and comes round again."""
 
-    failed: bool = False
+    error: Exception | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was not dealt with."""
+        return self.error is not None
 
 
 @contextmanager
@@ -30,14 +35,14 @@ def one_of_many(what: str, **whose: str) -> Iterator[Turn]:
         yield turn
     except (StripeUnknownError, StripeClosedError) as doubt:
         # A 500 that Stripe has stored comes again for a day, and one account may be closed to us: the others are asked.
-        turn.failed = True
+        turn.error = doubt
         log.warning("Stripe does not say; the others are asked.", extra={"what": what, "reason": str(doubt)} | whose)
     except StripeUnavailableError:
         raise
     except Exception as error:
         if transient(error):
             raise
-        turn.failed = True
+        turn.error = error
         note_failure(error, what, **whose)
 
 

@@ -6,9 +6,11 @@ Amounts come here in our minor units and leave in Stripe's (see `domain.currenci
 """
 
 from services.billing.stripe_gateway.client import (
+    StripeBusyError,
     StripeClosedError,
     StripeDeclinedError,
     StripeError,
+    StripeKeyError,
     StripeRefusedError,
     StripeUnavailableError,
     StripeUnknownError,
@@ -59,10 +61,12 @@ __all__ = [
     "Refusal",
     "SetupPage",
     "SetupReference",
+    "StripeBusyError",
     "StripeClosedError",
     "StripeDeclinedError",
     "StripeError",
     "StripeGateway",
+    "StripeKeyError",
     "StripeRefusedError",
     "StripeUnavailableError",
     "StripeUnknownError",

@@ -58,6 +58,14 @@ class StripeClosedError(StripeUnavailableError):
     """One account is closed to us, the others are not: a merchant has disconnected it, say."""
 
 
+class StripeKeyError(StripeUnavailableError):
+    """Our key is not accepted, for no account."""
+
+
+class StripeBusyError(StripeUnavailableError):
+    """We are to ask less often."""
+
+
 class StripeUnknownError(StripeError):
     """No answer, or one that says nothing (a time-out, a 5xx): it may or may not have been done."""
 
@@ -375,10 +383,10 @@ async def within_budget() -> AsyncIterator[None]:
     except stripe.AuthenticationError as wrong:
         log.error("Stripe does not take our key.", extra={"reason": str(wrong)})  # noqa: TRY400 - its way here says nothing
         health.trouble[_TROUBLE] = "Stripe does not take our key: no payment, refund or renewal goes through."
-        raise StripeUnavailableError(str(wrong)) from wrong
+        raise StripeKeyError(str(wrong)) from wrong
     except stripe.RateLimitError as away:
         log.warning("Stripe asks for fewer requests.", extra={"request": away.request_id})
-        raise StripeUnavailableError(str(away)) from away
+        raise StripeBusyError(str(away)) from away
     except stripe.IdempotencyError as reused:
         # The key was used with another body: something was done under it, ask what.
         raise StripeUnknownError(str(reused)) from reused

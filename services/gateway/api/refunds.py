@@ -75,12 +75,23 @@ class Dispute(Answer):
     closed_at: datetime | None
 
 
+class NotCompared(Answer):
+    """An account at the payment provider that could not be compared, and why.
+
+    `account_closed`: it does not let the portal see it any more. `key_refused`: the portal's key is not taken. `rate_limited`
+    and `no_answer`: it is tried again by itself. `failed`: the portal's log has the reason.
+    """
+
+    account: str
+    why: str
+
+
 class Reconciliation(Answer):
     """The last comparison with Stripe's books, at all accounts where the merchant has money.
 
     `differences` are for a person to look at: each stands from `since` until it is explained, then it is among `resolved`
-    for thirty days. `more_differences` stand and are not listed. `not_compared` names accounts that did not answer.
-    A `finished_at` of hours ago says that no comparison has succeeded since.
+    for thirty days. `more_differences` stand and are not listed. `not_compared` names accounts that could not be
+    compared, `why_not_compared` each with the reason. A `finished_at` of hours ago says that no comparison has succeeded since.
     """
 
     finished_at: datetime
@@ -90,6 +101,7 @@ class Reconciliation(Answer):
     more_differences: int
     resolved: list[Difference]
     not_compared: list[str]
+    why_not_compared: list[NotCompared]
 
 
 class NewRefund(Given):

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from contracts.billing import Difference, Reconciliation
+import pytest
+
+from contracts.billing import Difference, NotCompared, Reconciliation
+from services.billing import schedules
 from services.billing.store import accounts, stripe_events
-from services.billing.stripe_gateway import StripeClosedError
+from services.billing.stripe_gateway import (
+    StripeBusyError,
+    StripeClosedError,
+    StripeGateway,
+    StripeKeyError,
+    StripeUnavailableError,
+    StripeUnknownError,
+)
 from tests.fake_stripe import charge_object, intent_object
 from tests.integration.billing.returns import intent_of, paid, refund
 from tests.integration.billing.shop import Shop, fake
@@ -79,6 +89,57 @@ async def test_an_account_that_does_not_answer_is_named_beside_what_was_compared
     assert ((await known(fake_shop)).compared, (await known(fake_shop)).not_compared) == (1, ("platform",))
     await reconcile(fake_shop)
     assert ((await known(fake_shop)).compared, (await known(fake_shop)).not_compared) == (2, ())
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (StripeClosedError("closed"), "account_closed"),
+        (StripeKeyError("no such key"), "key_refused"),
+        (StripeBusyError("slow down"), "rate_limited"),
+        (StripeUnavailableError("no connection"), "no_answer"),
+        (StripeUnknownError("a time-out"), "no_answer"),
+        (KeyError("an object as nobody has seen it"), "failed"),
+    ],
+)
+async def test_why_an_account_was_not_compared_is_kept_and_told(fake_shop: Shop, error: Exception, why: str) -> None:
+    await paid(fake_shop)
+    await connect(fake_shop, "acct_later")
+    await paid(fake_shop)
+    await reconcile(fake_shop)
+    fake(fake_shop).fails["intents_since"] = [error]
+    await reconcile(fake_shop)
+    assert (await known(fake_shop)).why_not_compared == (NotCompared(account="platform", why=why),)
+    await reconcile(fake_shop)
+    assert (await known(fake_shop)).why_not_compared == ()
+
+
+async def test_where_nothing_can_be_compared_the_last_result_says_why_once_it_is_old(fake_shop: Shop) -> None:
+    await paid(fake_shop)
+    await reconcile(fake_shop)
+    before = await known(fake_shop)
+    await fake_shop.news()
+    for hours, told in ((2, []), (2, ["reconciliation.finished"]), (2, [])):
+        fake_shop.later(hours=hours)
+        fake(fake_shop).fails["intents_since"] = [StripeClosedError("closed")]
+        await reconcile(fake_shop)
+        assert await fake_shop.news() == told
+    now = await known(fake_shop)
+    why = (NotCompared(account="platform", why="account_closed"),)
+    assert now == before.model_copy(update={"not_compared": ("platform",), "why_not_compared": why})
+    await reconcile(fake_shop)
+    after = await known(fake_shop)
+    assert (after.finished_at, after.why_not_compared) == (fake_shop.clock.now(), ())
+
+
+async def test_a_key_that_stripe_does_not_take_is_told_apart_from_a_closed_account(sandbox_shop: Shop) -> None:
+    await paid(sandbox_shop)
+    await reconcile(sandbox_shop)
+    sandbox_shop.later(hours=4)
+    url = sandbox_shop.till.url  # type: ignore[attr-defined]  # the sandbox's
+    async with StripeGateway("sk_test_another", url) as stranger:
+        await schedules.reconcile(sandbox_shop.h.runtime, stripe=stranger)
+    assert (await known(sandbox_shop)).why_not_compared == (NotCompared(account="platform", why="key_refused"),)
 
 
 # --- a difference stands until it is explained ------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from contracts.billing import (
     InvoiceOpened,
     InvoicePaid,
     InvoicePartPaid,
+    NotCompared,
     NothingToRefund,
     PaymentSucceeded,
     Reconciliation,
@@ -231,6 +232,7 @@ async def test_home_shows_money_to_give_back_open_disputes_and_the_comparison(wo
         more_differences=4,
         resolved=(gone,),
         not_compared=("acct_away",),
+        why_not_compared=(NotCompared(account="acct_away", why="account_closed"),),
     )
     await world.hear(ReconciliationFinished(state=result))
     async with world.client(await world.sign_in(await world.member(merchant))) as browser:
@@ -257,6 +259,8 @@ async def test_home_shows_money_to_give_back_open_disputes_and_the_comparison(wo
         )
         assert (resolved["stripe_id"], resolved["resolved_at"]) == ("pi_2", "2026-02-05T00:00:00Z")
         assert books["not_compared"] == ["acct_away"]
+        assert books["why_not_compared"] == [{"account": "acct_away", "why": "account_closed"}]
+        assert "it was closed or disconnected" in page
     await world.hear(ReconciliationFinished(state=result.model_copy(update={"differences": (), "more_differences": 0})))
     for passed, shown in ((timedelta(hours=3), False), (timedelta(minutes=1), True)):
         world.h.clock.advance(passed)
