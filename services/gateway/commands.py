@@ -15,8 +15,9 @@ from chassis.database import Cause
 from chassis.ids import new_id
 from chassis.service import Runtime
 from chassis.telemetry import traceparent
+from contracts.billing import PayLinkNotUsable
 from contracts.identity import Customer, Merchant
-from contracts.message import Actor, Command, EventEnvelope, MerchantId, Question, Reply, State
+from contracts.message import Actor, Command, EventEnvelope, MailFacts, MerchantId, Question, Reply, State
 from services.gateway import readmodel, security
 from services.gateway.security import Place, Room, current_session, give_place_back
 
@@ -96,6 +97,14 @@ async def ask(
     with await _room(request, question.owner()):
         reply: Reply[R] = await request.app.state.runtime.rpc.ask(question, cause, id=cause.message_id)
     return reply.result
+
+
+async def public_url(request: Request, question: Question[MailFacts]) -> str:
+    """The address of a public page, whose secret path its owner names. A secret too. Raises PayLinkNotUsable."""
+    facts = await ask(request, question)
+    if not facts.still_true or facts.path is None:
+        raise PayLinkNotUsable(facts.why_not or "")
+    return f"{request.app.state.settings.public_url}{facts.path}"
 
 
 async def _room(request: Request, owner: str) -> Place:

@@ -20,10 +20,10 @@ from contracts.billing import (
     VoidInvoice,
 )
 from contracts.message import Command, Count
-from services.gateway import readmodel
+from services.gateway import commands, readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.invoices import Invoice, Seen, SeenByMember
-from services.gateway.api.links import LinkEnd, PublicUrl, given_name, public_url
+from services.gateway.api.links import LinkEnd, PublicUrl, given_name
 from services.gateway.api.payment_links import NewPaymentLink
 from services.gateway.api.shapes import Answer, AnyViewer, Db, Given, IdempotencyKey, as_given, done, given
 from services.gateway.security import AnyAccount, must_be_contact
@@ -152,7 +152,7 @@ async def link(request: Request, invoice_id: SeenByMember, _key: IdempotencyKey)
 
     The URL is a secret and stored nowhere; asking again gives the same one. Members only.
     """
-    return await public_url(request, PayLinkUrl(invoice_id=invoice_id))
+    return PublicUrl(url=await commands.public_url(request, PayLinkUrl(invoice_id=invoice_id)))
 
 
 @router.post(

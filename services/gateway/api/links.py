@@ -6,12 +6,9 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Request
 from pydantic import Field
 
-from contracts.billing import PayLinkNotUsable
-from contracts.message import MailFacts, Moment, Question
-from services.gateway import commands
+from contracts.message import Moment
 from services.gateway.api.shapes import Answer, Given
 
 _NAMES = {"partial": "allow_partial", "expires_at": "link_expires_at"}
@@ -51,11 +48,3 @@ class PublicUrl(Answer):
     """A public page. Whoever has this address can see and pay the invoice, or accept the subscription."""
 
     url: str
-
-
-async def public_url(request: Request, question: Question[MailFacts]) -> PublicUrl:
-    """The address that a member copies. Raises PayLinkNotUsable."""
-    facts = await commands.ask(request, question)
-    if not facts.still_true or facts.path is None:
-        raise PayLinkNotUsable(facts.why_not or "")
-    return PublicUrl(url=request.app.state.settings.public_url + facts.path)

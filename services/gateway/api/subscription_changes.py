@@ -28,7 +28,7 @@ from contracts.billing import (
 from contracts.message import Command, Day, PaymentMethodId, Text
 from services.gateway import commands
 from services.gateway.api.document import COMMAND, refusals
-from services.gateway.api.links import LinkEnd, PublicUrl, given_name, public_url
+from services.gateway.api.links import LinkEnd, PublicUrl, given_name
 from services.gateway.api.shapes import EXAMPLE, Answer, Given, IdempotencyKey, as_given, done, given
 from services.gateway.api.subscriptions import Seen, SeenByMember, Subscription
 from services.gateway.readmodel.subscriptions import SubscriptionStatus
@@ -220,7 +220,7 @@ async def revoke(request: Request, subscription_id: SeenByMember, key: Idempoten
 )
 async def link(request: Request, subscription_id: SeenByMember, _key: IdempotencyKey) -> PublicUrl:
     """The URL is a secret and stored nowhere; asking again gives the same one. Members only."""
-    return await public_url(request, SubscriptionLinkUrl(subscription_id=subscription_id))
+    return PublicUrl(url=await commands.public_url(request, SubscriptionLinkUrl(subscription_id=subscription_id)))
 
 
 @router.post(

@@ -80,9 +80,8 @@ async def show(request: Request, session: MemberSession, invoice_id: UUID) -> Re
 async def link(request: Request, session: MemberSession, invoice_id: UUID) -> Response:
     """The invoice's secret address, asked of billing at this moment: nobody else has it."""
     invoice = await _invoice(request, session, invoice_id)
-    facts = await commands.ask(request, billing.PayLinkUrl(invoice_id=invoice.id))
+    url = await commands.public_url(request, billing.PayLinkUrl(invoice_id=invoice.id))
     page = await Page.of(request, session)
-    url = f"{request.app.state.settings.public_url}{facts.path or ''}"
     return page.render("invoice_link.html", invoice=invoice, url=url)
 
 

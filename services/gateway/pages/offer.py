@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from fastapi import Request
 from starlette.responses import Response
 
@@ -9,7 +11,7 @@ from chassis.tokens import digest
 from contracts import billing
 from contracts.billing import Invoice, Subscription
 from contracts.identity import Customer
-from contracts.message import NotFound, SubscriptionId
+from contracts.message import Command, NotFound, SubscriptionId
 from services.gateway import commands, readmodel
 from services.gateway.commands import bearer_of
 from services.gateway.domain import Viewer
@@ -20,9 +22,31 @@ from .forms import Form
 from .page import Page, see
 from .subscriptions import dead_link
 
+R = TypeVar("R")
 _FRESH = {"expired", "renewed"}
 """Whoever holds such a link may have a new one mailed to the customer."""
 _DEAD = {"cancelled", "completed", "revoked", *_FRESH}
+
+
+async def customer_of(request: Request, of: Invoice | Subscription) -> Customer | None:
+    """Whose a link's invoice or offer is; None when they are not known here (any more)."""
+    viewer = Viewer(of.merchant_id, of.customer_id)
+    try:
+        return await readmodel.customer(request.app.state.runtime.db, viewer, of.customer_id)
+    except NotFound:
+        return None
+
+
+async def send_for_holder(request: Request, token: str, of: Invoice | Subscription, form: Form, order: Command[R]) -> R:
+    """Send a command of whoever holds the link of an invoice or an offer. Raises what `commands.send` raises."""
+    return await commands.send(
+        request,
+        order,
+        id=form.command_id,
+        public=bearer_of(token),
+        merchant_id=of.merchant_id,
+        known=[(Customer, of.customer_id)],
+    )
 
 
 async def offer(request: Request, token: str) -> Response | None:
@@ -39,20 +63,14 @@ async def accept(request: Request, token: str) -> Response | None:
     if _why_not(request, agreed, token):
         return await _show(request, token, agreed, Form())
     form = await Form.posted(request)
-    page = await Page.of(request, None, customer=await _customer(request, agreed))
+    page = await Page.of(request, None, customer=await customer_of(request, agreed))
     with form.refusals(page.reader):
-        started = await commands.send(
-            request,
-            billing.AcceptSubscription(
-                subscription_id=SubscriptionId(agreed.id),
-                link_token_sha256=digest(token),
-                return_path=f"/pay/{token}?accepted=confirming",
-            ),
-            id=form.command_id,
-            public=bearer_of(token),
-            merchant_id=agreed.merchant_id,
-            known=[(Customer, agreed.customer_id)],
+        order = billing.AcceptSubscription(
+            subscription_id=SubscriptionId(agreed.id),
+            link_token_sha256=digest(token),
+            return_path=f"/pay/{token}?accepted=confirming",
         )
+        started = await send_for_holder(request, token, agreed, form, order)
         return see(started.setup_url)
     return await _show(request, token, agreed, form)
 
@@ -65,16 +83,10 @@ async def fresh_offer(request: Request, token: str) -> Response | None:
     if _why_not(request, agreed, token) not in _FRESH:
         return see(f"/pay/{token}")
     form = await Form.posted(request)
-    page = await Page.of(request, None, customer=await _customer(request, agreed))
+    page = await Page.of(request, None, customer=await customer_of(request, agreed))
     with form.refusals(page.reader):
-        await commands.send(
-            request,
-            billing.RequestFreshOffer(subscription_id=SubscriptionId(agreed.id), token_sha256=digest(token)),
-            id=form.command_id,
-            public=bearer_of(token),
-            merchant_id=agreed.merchant_id,
-            known=[(Customer, agreed.customer_id)],
-        )
+        order = billing.RequestFreshOffer(subscription_id=SubscriptionId(agreed.id), token_sha256=digest(token))
+        await send_for_holder(request, token, agreed, form, order)
         return see(f"/pay/{token}?done=fresh-link")
     return await _show(request, token, agreed, form)
 
@@ -94,17 +106,9 @@ def _why_not(request: Request, agreed: Subscription, token: str) -> str:
     return dead
 
 
-async def _customer(request: Request, agreed: Subscription) -> Customer | None:
-    viewer = Viewer(agreed.merchant_id, agreed.customer_id)
-    try:
-        return await readmodel.customer(request.app.state.runtime.db, viewer, agreed.customer_id)
-    except NotFound:
-        return None
-
-
 async def _show(request: Request, token: str, agreed: Subscription, form: Form) -> Response:
     merchant = await brand_of(request, agreed.merchant_id)
-    page = await Page.of(request, None, merchant=merchant, customer=await _customer(request, agreed))
+    page = await Page.of(request, None, merchant=merchant, customer=await customer_of(request, agreed))
     why = _why_not(request, agreed, token)
     return page.render(
         "offer.html",

@@ -31,9 +31,8 @@ said = {
 async def link(request: Request, session: MemberSession, subscription_id: UUID) -> Response:
     """The offer's secret address, asked of billing at this moment: nobody else has it."""
     agreed = await subscription_of(request, session, subscription_id)
-    facts = await commands.ask(request, billing.SubscriptionLinkUrl(subscription_id=agreed.id))
+    url = await commands.public_url(request, billing.SubscriptionLinkUrl(subscription_id=agreed.id))
     page = await Page.of(request, session)
-    url = f"{request.app.state.settings.public_url}{facts.path or ''}"
     return page.render("offer_link.html", subscription=agreed, url=url)
 
 

@@ -10,17 +10,14 @@ from starlette.responses import Response
 from chassis.tokens import digest
 from contracts import billing, identity
 from contracts.billing import Invoice
-from contracts.identity import Customer
 from contracts.message import NotFound
-from services.gateway import commands, readmodel
-from services.gateway.commands import bearer_of
-from services.gateway.domain import Viewer
+from services.gateway import readmodel
 
 from .agreement import terms
 from .brand import brand_of
 from .documents import credit_note, pdf
 from .forms import Form
-from .offer import accept, fresh_offer, offer, offered_by
+from .offer import accept, customer_of, fresh_offer, offer, offered_by, send_for_holder
 from .page import Page, see
 from .parts import amount_of, came_back, way_back
 
@@ -47,19 +44,11 @@ async def _found(request: Request, token: str) -> tuple[Invoice | None, str]:
     return invoice, ""
 
 
-async def _customer(request: Request, invoice: Invoice) -> Customer | None:
-    viewer = Viewer(invoice.merchant_id, invoice.customer_id)
-    try:
-        return await readmodel.customer(request.app.state.runtime.db, viewer, invoice.customer_id)
-    except NotFound:
-        return None
-
-
 async def _dead(
     request: Request, token: str, invoice: Invoice | None, why: str, *, form: Form | None = None
 ) -> Response:
     merchant = await brand_of(request, invoice.merchant_id) if invoice else None
-    customer = await _customer(request, invoice) if invoice else None
+    customer = await customer_of(request, invoice) if invoice else None
     page = await Page.of(request, None, merchant=merchant, customer=customer)
     form = form or Form()
     status = form.status if form.problem else 410 if invoice else 404
@@ -70,7 +59,7 @@ async def _dead(
 async def _alive(
     request: Request, token: str, invoice: Invoice, *, form: Form | None = None, signed_up: bool = False
 ) -> Response:
-    customer = await _customer(request, invoice)
+    customer = await customer_of(request, invoice)
     page = await Page.of(request, None, merchant=await brand_of(request, invoice.merchant_id), customer=customer)
     form = form or Form()
     offered = await offered_by(request, invoice)
@@ -107,22 +96,16 @@ async def pay(request: Request, token: str) -> Response:
     if invoice is None or why:
         return await _dead(request, token, invoice, why)
     form = await Form.posted(request)
-    page = await Page.of(request, None, customer=await _customer(request, invoice))
+    page = await Page.of(request, None, customer=await customer_of(request, invoice))
     with form.refusals(page.reader):
         part = amount_of(form, invoice, page.reader)
-        started = await commands.send(
-            request,
-            billing.StartInvoicePayment(
-                invoice_id=invoice.id,
-                link_token_sha256=digest(token),
-                return_path=way_back(f"/pay/{token}", invoice),
-                **part,
-            ),
-            id=form.command_id,
-            public=bearer_of(token),
-            merchant_id=invoice.merchant_id,
-            known=[(Customer, invoice.customer_id)],
+        order = billing.StartInvoicePayment(
+            invoice_id=invoice.id,
+            link_token_sha256=digest(token),
+            return_path=way_back(f"/pay/{token}", invoice),
+            **part,
         )
+        started = await send_for_holder(request, token, invoice, form, order)
         return see(started.checkout_url)
     return await _alive(request, token, invoice, form=form)
 
@@ -136,16 +119,10 @@ async def fresh_link(request: Request, token: str) -> Response:
     form = await Form.posted(request)
     if invoice is None or why not in {"expired", "renewed"}:
         return await _dead(request, token, invoice, why) if why else see(f"/pay/{token}")
-    page = await Page.of(request, None, customer=await _customer(request, invoice))
+    page = await Page.of(request, None, customer=await customer_of(request, invoice))
     with form.refusals(page.reader):
-        await commands.send(
-            request,
-            billing.RequestFreshLink(invoice_id=invoice.id, token_sha256=digest(token)),
-            id=form.command_id,
-            public=bearer_of(token),
-            merchant_id=invoice.merchant_id,
-            known=[(Customer, invoice.customer_id)],
-        )
+        order = billing.RequestFreshLink(invoice_id=invoice.id, token_sha256=digest(token))
+        await send_for_holder(request, token, invoice, form, order)
         return see(f"/pay/{token}?done=fresh-link")
     return await _dead(request, token, invoice, why, form=form)
 
@@ -157,15 +134,10 @@ async def sign_up(request: Request, token: str) -> Response:
     if invoice is None or why:
         return await _dead(request, token, invoice, why)
     form = await Form.posted(request)
-    page = await Page.of(request, None, customer=await _customer(request, invoice))
+    page = await Page.of(request, None, customer=await customer_of(request, invoice))
     with form.refusals(page.reader):
-        await commands.send(
-            request,
-            identity.SendInvitation(customer_id=invoice.customer_id, origin="pay_link"),
-            id=form.command_id,
-            public=bearer_of(token),
-            merchant_id=invoice.merchant_id,
-        )
+        invitation = identity.SendInvitation(customer_id=invoice.customer_id, origin="pay_link")
+        await send_for_holder(request, token, invoice, form, invitation)
         return see(f"/pay/{token}?done=signed-up")
     return await _alive(request, token, invoice, form=form)
 
@@ -176,7 +148,7 @@ async def document(request: Request, token: str, document: str) -> Response:
     invoice, why = await _found(request, token)
     if invoice is None or why:
         return await _dead(request, token, invoice, why)
-    customer = await _customer(request, invoice)
+    customer = await customer_of(request, invoice)
     return await pdf(
         request, invoice, document, locale=customer.locale if customer else None, link_token_sha256=digest(token)
     )
@@ -191,6 +163,6 @@ async def credit_note_of_link(request: Request, token: str, refund_id: UUID) -> 
     note = next((each for each in invoice.credit_notes if each.refund_id == refund_id), None)
     if note is None:
         raise NotFound
-    customer = await _customer(request, invoice)
+    customer = await customer_of(request, invoice)
     locale = customer.locale if customer else None
     return await credit_note(request, invoice, refund_id, note.number, locale=locale, link_token_sha256=digest(token))

@@ -6,13 +6,8 @@ import re
 from uuid import UUID
 
 from contracts.identity import Contact, Customer, Invitation
-from contracts.message import NotFound
 from services.gateway.domain import Viewer
-from services.gateway.readmodel.lists import LAST, PAGE, Page, Reader, cut, from_cursor
-
-
-def _customer(row: dict[str, str]) -> Customer:
-    return Customer.model_validate_json(row["state"])
+from services.gateway.readmodel.lists import LAST, PAGE, Page, Reader, from_cursor, newest, state_in
 
 
 async def customer(db: Reader, viewer: Viewer, customer_id: UUID) -> Customer:
@@ -26,9 +21,7 @@ async def customer(db: Reader, viewer: Viewer, customer_id: UUID) -> Customer:
         viewer.merchant_id,
         viewer.customer_id,
     )
-    if row is None:
-        raise NotFound
-    return _customer(row)
+    return state_in(row, Customer)
 
 
 async def customers(
@@ -59,7 +52,7 @@ async def customers(
         limit + 1,
         " & ".join(f"{word}:*" for word in words) or None,
     )
-    return cut(rows, limit, _customer, "customers", lambda row: [row["id"]])
+    return newest(rows, limit, Customer, "customers")
 
 
 async def invitations(db: Reader, viewer: Viewer, customer_id: UUID) -> tuple[Invitation, ...]:
@@ -73,7 +66,7 @@ async def invitations(db: Reader, viewer: Viewer, customer_id: UUID) -> tuple[In
         viewer.merchant_id,
         viewer.is_member,
     )
-    return tuple(Invitation.model_validate_json(row["state"]) for row in rows)
+    return tuple(state_in(row, Invitation) for row in rows)
 
 
 async def contacts(db: Reader, viewer: Viewer, customer_id: UUID) -> tuple[Contact, ...]:
@@ -88,4 +81,4 @@ async def contacts(db: Reader, viewer: Viewer, customer_id: UUID) -> tuple[Conta
         viewer.merchant_id,
         viewer.customer_id,
     )
-    return tuple(Contact.model_validate_json(row["state"]) for row in rows)
+    return tuple(state_in(row, Contact) for row in rows)

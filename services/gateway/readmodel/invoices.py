@@ -7,15 +7,10 @@ from typing import Literal
 from uuid import UUID
 
 from contracts.billing import Invoice, Payment
-from contracts.message import NotFound
 from services.gateway.domain import Viewer
-from services.gateway.readmodel.lists import FIRST, LAST, PAGE, Page, Reader, cut, from_cursor
+from services.gateway.readmodel.lists import FIRST, LAST, PAGE, Page, Reader, cut, from_cursor, newest, state_in
 
 Status = Literal["draft", "open", "paid", "void", "uncollectible"]
-
-
-def _invoice(row: dict[str, str]) -> Invoice:
-    return Invoice.model_validate_json(row["state"])
 
 
 def _scope(viewer: Viewer, customer_id: UUID | None) -> tuple[str, UUID]:
@@ -43,9 +38,7 @@ async def invoice(db: Reader, viewer: Viewer, invoice_id: UUID) -> Invoice:
         viewer.merchant_id,
         viewer.customer_id,
     )
-    if row is None:
-        raise NotFound
-    return _invoice(row)
+    return state_in(row, Invoice)
 
 
 async def invoice_by_link(db: Reader, token_sha256: str) -> Invoice | None:
@@ -56,7 +49,7 @@ async def invoice_by_link(db: Reader, token_sha256: str) -> Invoice | None:
             "SELECT state FROM copy_invoice WHERE earlier_links ? $1 AND earlier_links IS NOT NULL AND NOT deleted",
             token_sha256,
         )
-    return None if row is None else _invoice(row)
+    return None if row is None else state_in(row, Invoice)
 
 
 async def invoices(
@@ -83,7 +76,7 @@ async def invoices(
         limit + 1,
         status,
     )
-    return cut(rows, limit, _invoice, "invoices", lambda row: [row["id"]])
+    return newest(rows, limit, Invoice, "invoices")
 
 
 async def open_invoices(
@@ -110,7 +103,7 @@ async def open_invoices(
         limit + 1,
         due_before or date.max,
     )
-    return cut(rows, limit, _invoice, "due", lambda row: [row["due_on"], row["id"]])
+    return cut(rows, limit, lambda row: state_in(row, Invoice), "due", lambda row: [row["due_on"], row["id"]])
 
 
 async def payments(
@@ -137,4 +130,4 @@ async def payments(
         limit + 1,
         invoice_id,
     )
-    return cut(rows, limit, lambda row: Payment.model_validate_json(row["state"]), "payments", lambda row: [row["id"]])
+    return newest(rows, limit, Payment, "payments")

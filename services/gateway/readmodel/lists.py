@@ -11,9 +11,10 @@ from datetime import date, datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from contracts.message import FieldError, InvalidInput
+from contracts.message import FieldError, InvalidInput, NotFound, State
 
 T = TypeVar("T")
+StateT = TypeVar("StateT", bound=State)
 PAGE = 25
 LAST = UUID(int=2**128 - 1)
 """Greater than any id: where a list of the newest begins."""
@@ -44,6 +45,18 @@ def cut(
     shown = rows[:limit]
     cursor = to_cursor(order, key(shown[-1])) if more else None
     return Page(tuple(parse(row) for row in shown), cursor)
+
+
+def newest(rows: Sequence[Any], limit: int, of: type[StateT], order: str) -> Page[StateT]:
+    """`cut` of a list of states whose key is their id."""
+    return cut(rows, limit, lambda row: state_in(row, of), order, lambda row: [row["id"]])
+
+
+def state_in(row: Any, of: type[StateT]) -> StateT:
+    """The state that a copy's row holds. Raises NotFound when there is no row."""
+    if row is None:
+        raise NotFound
+    return of.model_validate_json(row["state"])
 
 
 def to_cursor(order: str, key: list[Any]) -> str:

@@ -9,16 +9,14 @@ from uuid import UUID
 
 from contracts.billing import BillingDefaults
 from contracts.identity import Merchant
-from contracts.message import Known, MerchantId, NotFound, State
-from services.gateway.readmodel.lists import Reader
+from contracts.message import Known, MerchantId, State
+from services.gateway.readmodel.lists import Reader, state_in
 
 
 async def merchant(db: Reader, merchant_id: UUID) -> Merchant:
     """One merchant; a session carries its own as `session.merchant`. Raises NotFound."""
     row = await db.fetchrow("SELECT state FROM copy_merchant WHERE id = $1 AND NOT deleted", merchant_id)
-    if row is None:
-        raise NotFound
-    return Merchant.model_validate_json(row["state"])
+    return state_in(row, Merchant)
 
 
 async def defaults(db: Reader, merchant_id: UUID) -> BillingDefaults:
@@ -26,7 +24,7 @@ async def defaults(db: Reader, merchant_id: UUID) -> BillingDefaults:
     row = await db.fetchrow("SELECT state FROM copy_defaults WHERE id = $1 AND NOT deleted", merchant_id)
     if row is None:
         return BillingDefaults(id=merchant_id, merchant_id=MerchantId(merchant_id))
-    return BillingDefaults.model_validate_json(row["state"])
+    return state_in(row, BillingDefaults)
 
 
 async def logo(db: Reader, merchant_id: UUID) -> tuple[bytes, int] | None:

@@ -5,13 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from contracts.billing import PaymentMethod
-from contracts.message import NotFound
 from services.gateway.domain import Viewer
-from services.gateway.readmodel.lists import LAST, PAGE, Page, Reader, cut, from_cursor
-
-
-def _method(row: dict[str, str]) -> PaymentMethod:
-    return PaymentMethod.model_validate_json(row["state"])
+from services.gateway.readmodel.lists import LAST, PAGE, Page, Reader, from_cursor, newest, state_in
 
 
 async def payment_method(db: Reader, viewer: Viewer, method_id: UUID, *, removed: bool = False) -> PaymentMethod:
@@ -26,9 +21,7 @@ async def payment_method(db: Reader, viewer: Viewer, method_id: UUID, *, removed
         viewer.customer_id,
         removed,
     )
-    if row is None:
-        raise NotFound
-    return _method(row)
+    return state_in(row, PaymentMethod)
 
 
 async def payment_methods(
@@ -49,4 +42,4 @@ async def payment_methods(
         *before,
         limit + 1,
     )
-    return cut(rows, limit, _method, "payment methods", lambda row: [row["id"]])
+    return newest(rows, limit, PaymentMethod, "payment methods")

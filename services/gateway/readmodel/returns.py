@@ -5,13 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from contracts.billing import Dispute, Reconciliation, Refund
-from contracts.message import NotFound
 from services.gateway.domain import Viewer
-from services.gateway.readmodel.lists import LAST, PAGE, Page, Reader, cut, from_cursor
-
-
-def _refund(row: dict[str, str]) -> Refund:
-    return Refund.model_validate_json(row["state"])
+from services.gateway.readmodel.lists import LAST, PAGE, Page, Reader, from_cursor, newest, state_in
 
 
 async def refunds(
@@ -32,7 +27,7 @@ async def refunds(
         limit + 1,
         invoice_id,
     )
-    return cut(rows, limit, _refund, "refunds", lambda row: [row["id"]])
+    return newest(rows, limit, Refund, "refunds")
 
 
 async def refund(db: Reader, viewer: Viewer, invoice_id: UUID, refund_id: UUID) -> Refund:
@@ -47,9 +42,7 @@ async def refund(db: Reader, viewer: Viewer, invoice_id: UUID, refund_id: UUID) 
         viewer.merchant_id,
         viewer.customer_id,
     )
-    if row is None:
-        raise NotFound
-    return _refund(row)
+    return state_in(row, Refund)
 
 
 async def disputes(
@@ -77,7 +70,7 @@ async def disputes(
         invoice_id,
         status,
     )
-    return cut(rows, limit, lambda row: Dispute.model_validate_json(row["state"]), "disputes", lambda row: [row["id"]])
+    return newest(rows, limit, Dispute, "disputes")
 
 
 async def reconciliation(db: Reader, viewer: Viewer) -> Reconciliation | None:
@@ -87,4 +80,4 @@ async def reconciliation(db: Reader, viewer: Viewer) -> Reconciliation | None:
         viewer.merchant_id,
         viewer.is_member,
     )
-    return None if row is None else Reconciliation.model_validate_json(row["state"])
+    return None if row is None else state_in(row, Reconciliation)

@@ -8,15 +8,10 @@ from typing import Literal
 from uuid import UUID
 
 from contracts.billing import Invoice, Subscription
-from contracts.message import NotFound
 from services.gateway.domain import Viewer
-from services.gateway.readmodel.lists import FIRST, LAST, PAGE, Page, Reader, cut, from_cursor
+from services.gateway.readmodel.lists import FIRST, LAST, PAGE, Page, Reader, from_cursor, newest, state_in
 
 SubscriptionStatus = Literal["pending", "active", "paused", "cancelled", "completed"]
-
-
-def _subscription(row: dict[str, str]) -> Subscription:
-    return Subscription.model_validate_json(row["state"])
 
 
 async def subscription(db: Reader, viewer: Viewer, subscription_id: UUID) -> Subscription:
@@ -30,9 +25,7 @@ async def subscription(db: Reader, viewer: Viewer, subscription_id: UUID) -> Sub
         viewer.merchant_id,
         viewer.customer_id,
     )
-    if row is None:
-        raise NotFound
-    return _subscription(row)
+    return state_in(row, Subscription)
 
 
 async def subscription_by_link(db: Reader, token_sha256: str) -> Subscription | None:
@@ -43,7 +36,7 @@ async def subscription_by_link(db: Reader, token_sha256: str) -> Subscription | 
             "SELECT state FROM copy_subscription WHERE earlier_links ? $1 AND earlier_links IS NOT NULL AND NOT deleted",
             token_sha256,
         )
-    return None if row is None else _subscription(row)
+    return None if row is None else state_in(row, Subscription)
 
 
 async def subscriptions(
@@ -74,7 +67,7 @@ async def subscriptions(
         limit + 1,
         list(statuses),
     )
-    return cut(rows, limit, _subscription, "subscriptions", lambda row: [row["id"]])
+    return newest(rows, limit, Subscription, "subscriptions")
 
 
 async def invoices_of(
@@ -95,9 +88,7 @@ async def invoices_of(
         *before,
         limit + 1,
     )
-    return cut(
-        rows, limit, lambda row: Invoice.model_validate_json(row["state"]), "of-subscription", lambda row: [row["id"]]
-    )
+    return newest(rows, limit, Invoice, "of-subscription")
 
 
 async def past_due(db: Reader, viewer: Viewer, subscription_ids: Sequence[UUID], today: date) -> frozenset[UUID]:

@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import Literal
 from uuid import UUID
 
-from contracts.message import NotFound
 from contracts.todos import Todo
 from services.gateway.domain import Viewer
-from services.gateway.readmodel.lists import LAST, PAGE, Page, Reader, cut, from_cursor
+from services.gateway.readmodel.lists import LAST, PAGE, Page, Reader, from_cursor, newest, state_in
 
 Status = Literal["open", "done", "cancelled"]
-
-
-def _todo(row: dict[str, str]) -> Todo:
-    return Todo.model_validate_json(row["state"])
 
 
 async def todo(db: Reader, viewer: Viewer, todo_id: UUID, *, deleted: bool = False) -> Todo:
@@ -30,9 +25,7 @@ async def todo(db: Reader, viewer: Viewer, todo_id: UUID, *, deleted: bool = Fal
         viewer.customer_id,
         deleted,
     )
-    if row is None:
-        raise NotFound
-    return _todo(row)
+    return state_in(row, Todo)
 
 
 async def todos(
@@ -60,4 +53,4 @@ async def todos(
         status,
         viewer.customer_id,
     )
-    return cut(rows, limit, _todo, "todos", lambda row: [row["id"]])
+    return newest(rows, limit, Todo, "todos")
