@@ -13,10 +13,9 @@ from chassis.database import Tx
 from chassis.service import Runtime
 from contracts.billing import Decline, Invoice, Payment
 from contracts.message import PaymentId
-from services.billing.domain.dunning import hard
 from services.billing.domain.settlement import UNENDED, WrongAmount
 from services.billing.schedules.one_of_many import one_of_many
-from services.billing.store import archiving, books, collecting, copies, invoices, payments, settling, wallets
+from services.billing.store import archiving, books, collecting, copies, invoices, payments, settling
 from services.billing.store.accounts import account_of
 from services.billing.store.payments import Attempt
 from services.billing.stripe_gateway import (
@@ -109,10 +108,6 @@ async def ask_and_record(runtime: Runtime, stripe: StripeGateway, attempt: Attem
             raise
         outcome = Refusal(refused.code, refused.message[:500])
     await _record(runtime, attempt, outcome, intent_id)
-    if isinstance(outcome, Refusal) and hard(outcome.code) and payment.payment_method_id is not None:
-        # In a transaction of its own: whoever changes methods holds the customer's row and must not wait for an invoice.
-        async with runtime.db.transaction(runtime.system_cause(payment.merchant_id)) as tx:
-            await wallets.stopped_working(tx, payment.merchant_id, payment.payment_method_id, outcome.code)
 
 
 async def _join(runtime: Runtime, stripe: StripeGateway, attempt: Attempt, age: timedelta) -> Intent | None:

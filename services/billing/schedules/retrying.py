@@ -6,7 +6,6 @@ from chassis.database import Row, Tx
 from chassis.service import Runtime
 from contracts.billing import Decline, Invoice, InvoiceChargeStarted
 from contracts.message import InvoiceId, MerchantId, PaymentMethodId
-from services.billing.domain.dunning import hard
 from services.billing.domain.invoices import Balance
 from services.billing.domain.settlement import UNENDED
 from services.billing.schedules.beginning import begin_charge
@@ -78,14 +77,17 @@ async def _is_busy(tx: Tx, invoice: Invoice) -> bool:
 
 
 async def _in_vain(tx: Tx, invoice: Invoice, by: Chargeable | None) -> Decline | None:
-    """Why a charge would be in vain: no method, or the same one that was declined for good or wants to be confirmed."""
+    """Why a charge would be in vain: no method, or the same one that wants to be confirmed.
+
+    One that was declined for good does not work, and is none. When it does work it was renewed since.
+    """
     last = await payments.last_charge(tx, InvoiceId(invoice.id))
     if by is None:
         known = last.decline if last else None
         return collecting.no_method(tx.now) if known is None or known.code == NEVER_CHARGED else known
     if last is None or last.decline is None or last.payment_method_id != by.method_id:
         return None
-    return last.decline if hard(last.decline.code) or last.decline.code == AUTHENTICATE else None
+    return last.decline if last.decline.code == AUTHENTICATE else None
 
 
 async def _chargeable(tx: Tx, invoice: Invoice) -> Chargeable | None:

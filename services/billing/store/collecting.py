@@ -10,7 +10,17 @@ from contracts.message import CustomerId, InvoiceId, MerchantId, PaymentMethodId
 from services.billing.domain.dunning import Policy, hard, next_try
 from services.billing.domain.periods import local_day
 from services.billing.domain.subscriptions import after_last_retry
-from services.billing.store import agreements, archiving, books, copies, defaults, invoices, links, subscriptions
+from services.billing.store import (
+    agreements,
+    archiving,
+    books,
+    copies,
+    defaults,
+    invoices,
+    links,
+    subscriptions,
+    wallets,
+)
 from services.billing.store.copies import Reader
 from services.billing.store.payments import Attempt
 
@@ -75,6 +85,7 @@ async def charge_failed(
 ) -> Invoice:
     """A charge failed, or was in vain (no `attempt`): plan the next try; after the last one the subscription's end.
 
+    A method that was declined for good is not charged again until it was renewed, whoever told of the decline.
     Whoever is told of it can pay: a customer without the portal gets a new link where the old one is dead. Links are
     derived from `secret_key`. Whoever was archived or erased meanwhile is not told, and nothing is tried again (see
     docs/decisions/0008). The caller holds the invoice's lock.
@@ -102,6 +113,9 @@ async def charge_failed(
     failed = await books.charge_failed(tx, invoice, attempt, decline, collection)
     if at is None:
         await _give_up(tx, invoice, zone)
+    if attempt is not None and attempt.payment.payment_method_id is not None and hard(decline.code):
+        # After the subscription, which whoever changes methods locks first.
+        await wallets.stopped_working(tx, invoice.merchant_id, attempt.payment.payment_method_id, decline.code)
     return failed
 
 

@@ -142,6 +142,44 @@ async def test_a_card_declined_for_good_is_not_asked_again_but_the_customer_is_r
     assert [working for _, _, working in await time.purse.summary()] == [False]
 
 
+async def test_a_card_declined_for_good_is_charged_what_is_owed_once_it_was_renewed(shop: Shop) -> None:
+    time = calendar(shop)
+    await time.accepted(monthly(shop))
+    await time.card_is("expired_card")
+    await time.comes(date(2027, 2, 28))
+    assert [working for _, _, working in await time.purse.summary()] == [False]
+    await time.card_is(None)
+    (card,) = await time.purse.shown()
+    await time.purse.changed_at_stripe(card, 12, 2040)
+    await time.webhooks()
+    await time.runs()
+    assert (await time.last()).status == "paid"
+    assert await time.taken() == await time.booked() == 2500
+
+
+@pytest.mark.parametrize("told_by", ["webhook", "reconciliation"])
+async def test_a_card_declined_for_good_without_an_answer_to_us_is_not_charged_by_the_next_renewal(
+    fake_shop: Shop, told_by: str
+) -> None:
+    time = calendar(fake_shop)
+    await time.accepted(monthly(fake_shop))
+    await time.card_is("stolen_card")
+    fake_shop.clock.at = datetime(2027, 2, 28, 12, tzinfo=UTC)
+    await renew_due(fake_shop.h.runtime)
+    stripe = fake(fake_shop)
+    stripe.lost["charge"] = [StripeUnknownError("lost")]
+    stripe.fails["intents_since"] = [StripeUnknownError("away")]
+    assert await charge_next(fake_shop.h.runtime, stripe)
+    if told_by == "webhook":
+        await time.webhooks()
+    else:
+        stripe.told.clear()
+        fake_shop.later(minutes=20)
+        await reconcile(fake_shop.h.runtime, stripe=stripe)
+    assert await fake_shop.payments_of(await time.last()) == [(1, "failed")]
+    assert [working for _, _, working in await time.purse.summary()] == [False]
+
+
 async def test_debt_that_somebody_is_just_paying_is_charged_to_the_new_default_once_they_have_left(
     fake_shop: Shop,
 ) -> None:
