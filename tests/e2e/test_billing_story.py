@@ -4,16 +4,15 @@ import csv
 import io
 import re
 import secrets
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from local.portal_client import Json, Mailbox, Portal, link_in, pay_at_checkout, token_in
-from tests.e2e import whole_system as whole
 from tests.e2e.looks import violations
+from tests.e2e.whole_system import WholeSystem
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -22,23 +21,9 @@ PASSWORD = "correct horse battery"
 PATIENT = 15_000  # milliseconds, on two shared cores
 
 
-@pytest.fixture(scope="module")
-def system() -> Iterator[whole.WholeSystem]:
-    with whole.whole_system() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-def test_a_small_business_does_its_billing(system: whole.WholeSystem, browser: Browser) -> None:
+def test_a_small_business_does_its_billing(system: WholeSystem, browser: Browser) -> None:
     acts = Acts(system, browser)
-    for act in (
+    system.play(
         acts.people_sign_in,
         acts.merchant_offers_a_subscription,
         acts.customer_accepts_it_by_paying,
@@ -52,17 +37,13 @@ def test_a_small_business_does_its_billing(system: whole.WholeSystem, browser: B
         acts.whoever_has_the_new_link_pays_a_part,
         acts.merchant_copies_renews_and_withdraws_the_link_of_an_offer,
         acts.the_statement_adds_up,
-    ):
-        try:
-            act()
-        except Exception as failed:
-            raise AssertionError(f"{act.__name__}: {failed}\n{system.tail()}") from failed
+    )
 
 
 class Acts:
     """One merchant and one customer, over HTTP where a program would be asked and in a browser where a person clicks."""
 
-    def __init__(self, system: whole.WholeSystem, browser: Browser) -> None:
+    def __init__(self, system: WholeSystem, browser: Browser) -> None:
         self.state = system.state
         self.gateway = system.gateway
         self.mailbox = Mailbox(self.state["urls"]["mailbox"])

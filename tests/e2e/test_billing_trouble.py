@@ -7,7 +7,6 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
@@ -15,11 +14,11 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from local.portal_client import Json, Mailbox, Portal, link_in, token_in
-from tests.e2e import whole_system as whole
 from tests.e2e.looks import violations
+from tests.e2e.whole_system import WholeSystem
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -31,23 +30,9 @@ PASSWORD = "correct horse battery"
 PATIENT = 15_000  # milliseconds, on two shared cores
 
 
-@pytest.fixture(scope="module")
-def system() -> Iterator[whole.WholeSystem]:
-    with whole.whole_system() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-def test_money_that_does_not_come_smoothly(system: whole.WholeSystem, browser: Browser) -> None:
+def test_money_that_does_not_come_smoothly(system: WholeSystem, browser: Browser) -> None:
     acts = Acts(system, browser)
-    for act in (
+    system.play(
         acts.people_sign_in,
         acts.a_declined_card_and_a_second_tab,
         acts.money_that_arrives_twice_is_seen_and_given_back,
@@ -59,17 +44,13 @@ def test_money_that_does_not_come_smoothly(system: whole.WholeSystem, browser: B
         acts.a_new_card_settles_the_old_debt,
         acts.after_the_last_try_it_is_cancelled,
         acts.a_dispute_is_won_and_another_lost,
-    ):
-        try:
-            act()
-        except Exception as failed:
-            raise AssertionError(f"{act.__name__}: {failed}\n{system.tail()}") from failed
+    )
 
 
 class Acts:
     """One merchant and one customer. Time passes by moving the dates in billing's books into the past."""
 
-    def __init__(self, system: whole.WholeSystem, browser: Browser) -> None:
+    def __init__(self, system: WholeSystem, browser: Browser) -> None:
         self.state = system.state
         self.gateway = system.gateway
         self.mailbox = Mailbox(self.state["urls"]["mailbox"])

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from local.portal_client import Portal
 from local.story import Story
-from tests import parts
 from tests.e2e import browser_story
 from tests.e2e import whole_system as whole
 
@@ -17,33 +16,12 @@ pytestmark = pytest.mark.timeout(400)
 @pytest.fixture(scope="module")
 def system() -> Iterator[whole.WholeSystem]:
     """Two of each service."""
-    with parts.folder() as folder:
-        running = whole.launch(folder, replicas=2)
-        try:
-            whole.wait_ready(running)
-            yield running
-        finally:
-            whole.stop(running)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-def play_over_http(system: whole.WholeSystem) -> None:
-    for step in Story(system.state).steps():
-        try:
-            step()
-        except Exception as failed:
-            raise AssertionError(f"{step.__name__}: {failed}\n{system.tail()}") from failed
+    with whole.whole_system(replicas=2) as running:
+        yield running
 
 
 def test_the_story_over_http_with_two_of_each_service(system: whole.WholeSystem) -> None:
-    play_over_http(system)
+    system.play(*Story(system.state).steps())
 
 
 def test_the_story_in_a_browser_with_two_of_each_service(system: whole.WholeSystem, browser: Browser) -> None:
@@ -90,7 +68,7 @@ def test_a_second_start_keeps_the_data_and_plays_the_story_with_one_of_each(
         whole.wait_ready(again)
         admin = Portal(again.gateway).sign_in(**again.state["credentials"]["admin"])
         assert {each["id"] for each in before} == {each["id"] for each in admin.everything("/customers")}
-        play_over_http(again)
+        again.play(*Story(again.state).steps())
         browser_story.play(browser, again.state)
     finally:
         assert whole.stop(again) < 15

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,14 @@ class WholeSystem:
         for child, pid in self.state["pids"].items():
             if child == name or child.startswith(f"{name}-"):
                 os.kill(pid, number)
+
+    def play(self, *steps: Callable[[], object]) -> None:
+        """One step after another; a failure names its step and shows the end of the log."""
+        for step in steps:
+            try:
+                step()
+            except Exception as failed:
+                raise AssertionError(f"{step.__name__}: {failed}\n{self.tail()}") from failed
 
     def tail(self, lines: int = 60) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
