@@ -38,7 +38,7 @@ from services.billing import app as billing
 from services.gateway import app as gateway
 from tests import builders as make
 from tests import parts
-from tests.e2e.seeded_gateway import Seed
+from tests.e2e.seed import Seed
 
 BASELINE = Path(__file__).with_name("baseline.json")
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

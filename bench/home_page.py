@@ -24,7 +24,7 @@ from services.gateway.pages.language import Reader
 from services.gateway.pages.page import Brand, Page
 from services.gateway.pages.rendering import environment
 from services.gateway.security.sessions import find_session
-from tests.e2e.seeded_gateway import Seed
+from tests.e2e.seed import Seed
 
 SECONDS = 4
 pages = FastAPI()

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests import builders as make
 from tests import parts
 from tests.e2e.looks import violations
-from tests.e2e.seeded_gateway import Seed, World, bring, event, running
+from tests.e2e.seed import Seed, event
+from tests.e2e.seeded_gateway import World, bring, running
 
 pytestmark = pytest.mark.timeout(600)
 
