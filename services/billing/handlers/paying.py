@@ -340,6 +340,8 @@ async def _store(work: Work, attempt: Attempt, session_id: str, url: str) -> Che
         if status in ("failed", "processing"):
             why = "confirming" if status == "processing" else "ended"
             raise InvoiceNotPayable("This attempt to pay has ended. Press Pay again.", why=why)
+        # Settled by other money while this checkout was opening: the worker closes it, and nobody is shown it.
+        require_open(invoice)
         if now.session_id != session_id or now.payment.status != "created" or invoice.being_paid is None:
             await books.checkout_opened(tx, invoice, now, session_id, url)
         result = _result(attempt, url)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contracts.billing import GiveUpInvoice, VoidInvoice
+from contracts.billing import GiveUpInvoice, InvoiceAlreadyPaid, VoidInvoice
 from contracts.message import InvoiceId
 from services.billing import schedules
 from services.billing.store import payments
@@ -206,6 +206,31 @@ async def test_a_late_success_of_an_ended_attempt_pays_and_closes_the_checkout_t
     assert await fake_shop.news() == ["payment.failed"]
     assert (await fake_shop.payment(second)).status == "failed"
     assert await _to_close(fake_shop) == []
+
+
+async def test_a_checkout_that_opens_while_other_money_settles_the_invoice_is_shown_to_nobody(fake_shop: Shop) -> None:
+    invoice, ada = await fake_shop.link(), fake_shop.contact()
+    session = await fake_shop.session_of(await fake_shop.pay(invoice, ada))
+    await fake_shop.till.expires(session)
+    await fake_shop.work()
+    stripe, late = fake(fake_shop), [session]
+    opens = stripe.open_checkout
+
+    async def is_overtaken(*asked: Any) -> Any:
+        while late:
+            await fake_shop.till.pays(late.pop())
+            await fake_shop.work()
+        return await opens(*asked)
+
+    vars(stripe)["open_checkout"] = is_overtaken
+    with pytest.raises(InvoiceAlreadyPaid):
+        await fake_shop.pay(invoice, ada)
+    settled = await fake_shop.invoice(invoice)
+    assert (settled.status, settled.being_paid) == ("paid", None)
+    for attempt in await _to_close(fake_shop):
+        await schedules.close_one(fake_shop.h.runtime, stripe, attempt)
+    assert await fake_shop.till.open_sessions() == []
+    assert await fake_shop.payments_of(invoice) == [(1, "succeeded"), (2, "failed")]
 
 
 async def _to_close(shop: Shop) -> list[Any]:
