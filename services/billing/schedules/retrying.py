@@ -99,12 +99,16 @@ async def _chargeable(tx: Tx, invoice: Invoice) -> Chargeable | None:
 
 
 async def _untried(tx: Tx, invoice: Invoice) -> Chargeable | None:
-    """What settles a debt at once: not the method that its subscription names when it was charged to that, but the default."""
+    """What settles a debt at once: what its subscription names or the default, whichever this invoice was not charged to yet.
+
+    Charged to both, it is the one that was not the last: somebody has just chosen it, or its bank has renewed it.
+    """
     by = await _chargeable(tx, invoice)
-    last = await payments.last_charge(tx, InvoiceId(invoice.id))
-    if by is None or last is None or last.payment_method_id != by.method_id:
-        return by
-    return await collecting.chargeable(tx, invoice.merchant_id, invoice.customer_id, None) or by
+    default = await collecting.chargeable(tx, invoice.merchant_id, invoice.customer_id, None)
+    tried = await payments.methods_charged(tx, InvoiceId(invoice.id))
+    fresh = [each for each in (by, default) if each is not None and each.method_id not in tried]
+    others = [each for each in (by, default) if each is not None and each.method_id != tried[-1]] if tried else []
+    return next(iter([*fresh, *others]), default or by)
 
 
 async def _try_again(tx: Tx, invoice: Invoice, by: Chargeable) -> None:

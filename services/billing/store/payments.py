@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from chassis.database import Database, Row, Tx
 from chassis.republish import CurrentRow
 from contracts.billing import Payment
-from contracts.message import InvoiceId, MerchantId, PaymentId
+from contracts.message import InvoiceId, MerchantId, PaymentId, PaymentMethodId
 from services.billing.store.copies import Reader
 from services.billing.store.reading import Page, page_of, readable
 
@@ -288,6 +288,18 @@ async def last_charge(tx: Tx, invoice_id: InvoiceId) -> Payment | None:
         invoice_id,
     )
     return None if row is None else payment_state(row)
+
+
+async def methods_charged(tx: Tx, invoice_id: InvoiceId) -> list[PaymentMethodId]:
+    """The methods that an invoice was automatically charged to, in that order."""
+    rows = await tx.fetch(
+        """
+        SELECT payment_method_id FROM payment
+        WHERE invoice_id = $1 AND automatic AND payment_method_id IS NOT NULL ORDER BY attempt
+        """,
+        invoice_id,
+    )
+    return [PaymentMethodId(row["payment_method_id"]) for row in rows]
 
 
 async def to_close(db: Database, after: UUID | None, limit: int) -> Page[Attempt]:
