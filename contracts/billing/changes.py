@@ -78,7 +78,7 @@ class CancelSubscription(Command[Subscription]):
     `rest` says what becomes of a plan's remaining instalments, where its `plan_on_cancel` is *ask*, and is refused of others
     than members and plans: *owe* is one last charge
     of their sum, or several where no card can be charged that. A pending one is cancelled by members alone, its first
-    invoice is voided.
+    invoice is voided; it has no `rest` yet, and is refused with one.
     Refusals: SubscriptionNotChangeable, ChangeNotPermitted, InvalidInput (`rest`), Conflict, NotAllowed, NotFound.
     """
 
@@ -145,7 +145,11 @@ class SubscriptionPreview(Shape):
 
 @question("billing.preview_subscription.v1")
 class PreviewSubscription(Question[SubscriptionPreview]):
-    """What an action of the actor would change; exactly that happens when it is then done. Refusals: NotFound, InvalidInput."""
+    """What an action of the actor would change; exactly that happens when it is then done.
+
+    `until` belongs to *pause* and `rest` to *cancel*, as in their commands; given with another action each is refused.
+    Refusals: NotFound, InvalidInput.
+    """
 
     subscription_id: SubscriptionId
     action: Literal["pause", "resume", "cancel", "undo_cancel"]

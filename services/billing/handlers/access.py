@@ -7,7 +7,7 @@ from chassis.database import Database, Tx
 from contracts.billing import Invoice, PayLink, PayLinkNotUsable
 from contracts.message import Actor, InvoiceId, NotAllowed, NotFound
 from services.billing.store import invoices
-from services.billing.store.links import Dead, why_dead
+from services.billing.store.links import Dead, why_dead, why_shut
 
 _MERCHANT_SIDE = ("member", "api_key")
 
@@ -60,8 +60,8 @@ def require_sight(invoice: Invoice, actor: Actor, token_sha256: str | None, now:
         case "public":
             link = invoice.link
             visible = link is not None and hmac.compare_digest(link.token_sha256, token_sha256 or "")
-            if visible:
-                require_living_link(link, now)
+            if visible and (why := why_shut(invoice, now)):
+                raise _unusable(why)
         case _:
             visible = False
     if not visible:
@@ -80,4 +80,14 @@ _DEAD: dict[Dead, str] = {
 def require_living_link(link: PayLink | None, now: datetime, token: str | None = None) -> None:
     """Raises PayLinkNotUsable, saying why, unless this public URL (of `token`, when it is handed out) shows what it is for."""
     if why := why_dead(link, now, token):
-        raise PayLinkNotUsable(_DEAD[why], why=why)
+        raise _unusable(why)
+
+
+def require_open_page(invoice: Invoice, now: datetime, token: str) -> None:
+    """Raises PayLinkNotUsable, saying why, unless the invoice's public page, handed out by this token, shows it."""
+    if why := why_shut(invoice, now, token):
+        raise _unusable(why)
+
+
+def _unusable(why: Dead) -> PayLinkNotUsable:
+    return PayLinkNotUsable(_DEAD[why], why=why)

@@ -18,7 +18,13 @@ from services.billing.domain.invoices import why_not_withdrawn
 from services.billing.domain.periods import local_day
 from services.billing.handlers.access import lock_of_member
 from services.billing.handlers.paying import balance_of, close_checkout
-from services.billing.handlers.subscriptions import cancel_accepted, require_changer, require_sight, zone_of
+from services.billing.handlers.subscriptions import (
+    cancel_accepted,
+    require_changer,
+    require_own_rest,
+    require_sight,
+    zone_of,
+)
 from services.billing.settings import Settings
 from services.billing.store import agreements, books, payments, subscriptions
 from services.billing.store.payments import Attempt
@@ -55,6 +61,7 @@ async def _cancelled(tx: Tx, command: CancelSubscription) -> Subscription | Atte
         return await cancel_accepted(tx, command)
     if require_changer(tx.cause.actor) == "customer":
         raise SubscriptionNotChangeable("You have not accepted it: there is nothing to cancel.", why="not-accepted")
+    require_own_rest(kept.state, command.rest, "merchant")
     if kept.state.first_invoice_id is None:
         return await _withdrawn(tx, kept, command.reason)
     # The invoice's lock comes before the subscription's, as when it is paid.

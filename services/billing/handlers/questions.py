@@ -19,11 +19,11 @@ from contracts.message import Document, InvoiceId, MailFacts, NotAllowed, NotFou
 from services.billing import documents
 from services.billing.documents.credit_note import credit_note_pdf
 from services.billing.domain.methods import EXPIRING
-from services.billing.handlers.access import require_living_link, shown
+from services.billing.handlers.access import require_open_page, shown
 from services.billing.handlers.offers import subscription_link
 from services.billing.handlers.subscription_mails import subscription_facts
 from services.billing.store import archiving, copies, methods, refunds
-from services.billing.store.links import current_token, why_dead
+from services.billing.store.links import current_token, why_dead, why_shut
 
 _PDF = "application/pdf"
 _CHARGE_FAILED = ("payment_failed", "confirm_payment")
@@ -36,7 +36,7 @@ async def pay_link_url(work: Work, question: PayLinkUrl, *, secret_key: str) -> 
     if actor.kind not in ("member", "api_key"):
         raise NotAllowed("Only the merchant can copy a payment link.")
     token = await current_token(work.db, secret_key, InvoiceId(invoice.id))
-    require_living_link(invoice.link, work.db.clock.now(), token)
+    require_open_page(invoice, work.db.clock.now(), token)
     return MailFacts(still_true=True, path=f"/pay/{token}")
 
 
@@ -80,7 +80,7 @@ async def _card_facts(work: Work, method_id: PaymentMethodId) -> MailFacts:
 
 async def _living_path(work: Work, invoice: Invoice, secret_key: str) -> str | None:
     token = await current_token(work.db, secret_key, InvoiceId(invoice.id))
-    return None if why_dead(invoice.link, work.db.clock.now(), token) else f"/pay/{token}"
+    return None if why_shut(invoice, work.db.clock.now(), token) else f"/pay/{token}"
 
 
 async def invoice_pdf(work: Work, question: InvoicePdf) -> Document:

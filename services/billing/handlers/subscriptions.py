@@ -158,7 +158,7 @@ def _require_pause_end(terms: Terms, standing: Standing, today: date, until: dat
 
 def _rest(agreed: Subscription, rest: Rest | None, by: By) -> Rest | None:
     """What becomes of a plan's rest: the merchant may choose, for the customer it is as agreed. Raises InvalidInput."""
-    _require_own_rest(agreed, rest, by)
+    require_own_rest(agreed, rest, by)
     if agreed.kind == "recurring" or by == "customer":
         return None
     if rest is None and agreed.plan_on_cancel == "ask":
@@ -167,11 +167,14 @@ def _rest(agreed: Subscription, rest: Rest | None, by: By) -> Rest | None:
     return rest
 
 
-def _require_own_rest(agreed: Subscription, rest: Rest | None, by: By) -> None:
+def require_own_rest(agreed: Subscription, rest: Rest | None, by: By) -> None:
     """Refuse a choice that would be ignored: one who waives what is owed all the same would believe it waived."""
-    if rest is None or (agreed.kind == "payment_plan" and by == "merchant"):
+    pending = agreed.status == "pending"
+    if rest is None or (agreed.kind == "payment_plan" and by == "merchant" and not pending):
         return
-    if agreed.kind == "recurring":
+    if pending and agreed.kind == "payment_plan":
+        code, message = "does-not-belong", "Nobody has accepted it: none of its instalments is owed."
+    elif agreed.kind == "recurring":
         code, message = "does-not-belong", "Only a payment plan has remaining instalments."
     else:
         code, message = "rest-undecided", "The merchant decides what becomes of the remaining instalments."
@@ -201,11 +204,12 @@ async def preview_subscription(work: Work, question: PreviewSubscription) -> Sub
         return SubscriptionPreview(
             allowed=False, why_not=refused.code, reason=refused.sentence, ask=can_ask, status=now.status
         )
+    _require_used(question)
     if question.action == "pause":
         _require_pause_end(terms, now, today, question.until, question.when)
     if question.action == "cancel":
-        _require_own_rest(kept.state, question.rest, by)
-    undecided = question.action == "cancel" and kept.state.kind == "payment_plan"
+        require_own_rest(kept.state, question.rest, by)
+    undecided = question.action == "cancel" and kept.state.kind == "payment_plan" and now.status != "pending"
     undecided = undecided and by == "merchant" and question.rest is None and terms.plan_on_cancel == "ask"
     rest: Rest | None = "owe" if undecided else (question.rest if by == "merchant" else None)
     seen = domain.preview(
@@ -214,6 +218,14 @@ async def preview_subscription(work: Work, question: PreviewSubscription) -> Sub
     day = domain.period_end(terms, now, today) if question.when == "period_end" else today
     shown = _shown(seen, terms, day)
     return shown.model_copy(update={"rest_needed": undecided, "rest_amount": _rest_amount(terms, now, day)})
+
+
+def _require_used(question: PreviewSubscription) -> None:
+    """Refuse what the action has nothing to do with: who gives it would believe that the preview shows it."""
+    owner = {"until": "pause", "rest": "cancel"}
+    for field in (name for name, action in owner.items() if getattr(question, name) and action != question.action):
+        message = f"This belongs to the action {owner[field]} alone."
+        raise InvalidInput(message, errors=(FieldError(field=field, message=message, code="does-not-belong"),))
 
 
 def _shown(seen: Preview, terms: Terms, day: date) -> SubscriptionPreview:

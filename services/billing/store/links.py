@@ -32,6 +32,12 @@ def why_dead(link: PayLink | None, now: datetime, token: str | None = None) -> D
     return "expired" if link.expires_at is not None and link.expires_at <= now else None
 
 
+def why_shut(invoice: Invoice, now: datetime, token: str | None = None) -> Dead | None:
+    """The same of an invoice's page. What is not to be paid any more has nothing to expire: its page shows the receipt."""
+    dead = why_dead(invoice.link, now, token)
+    return None if dead == "expired" and invoice.status != "open" else dead
+
+
 def pay_link_token(secret_key: str, invoice_id: InvoiceId, generation: int) -> str:
     """The secret in an invoice's public URL."""
     return derive(secret_key, "pay_link", invoice_id, generation)

@@ -197,7 +197,7 @@ async def test_a_new_default_settles_what_the_given_card_could_not_pay_and_no_mo
 
 
 async def test_each_new_default_is_tried_once_and_not_the_given_card_again(fake_shop: Shop) -> None:
-    time, older = await with_a_default(fake_shop)
+    time, _ = await with_a_default(fake_shop)
     made = await offered(time)
     await time.purse.gives(await page_of(time, made), "4444")
     await fake_shop.work()
@@ -207,7 +207,9 @@ async def test_each_new_default_is_tried_once_and_not_the_given_card_again(fake_
     new = await time.purse.adds("3155")
     await bank_says(time, new, "insufficient_funds")
     for default, outcome in ((new, "failed"), (await method(time, "4242"), "succeeded")):
-        await fake_shop.order(SetDefaultPaymentMethod(payment_method_id=PaymentMethodId(default.id)), time.purse.payer())
+        await fake_shop.order(
+            SetDefaultPaymentMethod(payment_method_id=PaymentMethodId(default.id)), time.purse.payer()
+        )
         await time.runs()
         assert (await fake_shop.payments_of(owed))[-1][1] == outcome
     assert [each[1] for each in await fake_shop.payments_of(owed)] == ["failed", "failed", "succeeded"]

@@ -18,10 +18,12 @@ from contracts.billing import (
     ChangeDefaults,
     CheckoutStarted,
     Invoice,
+    InvoiceAlreadyPaid,
     NewLine,
     OpenInvoice,
     PayLinkNotUsable,
     PayLinkUrl,
+    ReceiptPdf,
     RenewPaymentLink,
     ReplaceInvoice,
     RequestFreshLink,
@@ -255,6 +257,28 @@ async def test_whoever_holds_an_expired_link_has_a_fresh_one_mailed_once_an_hour
     fake_shop.later(minutes=59)
     assert (await fake_shop.order(ask, PUBLIC)) == answer
     assert await fake_shop.news() == []
+
+
+async def test_an_expired_link_of_a_paid_invoice_leads_to_its_receipt(fake_shop: Shop) -> None:
+    invoice = await fake_shop.link(link_expires_at=fake_shop.clock.now() + timedelta(days=1))
+    token = await url_token(fake_shop, invoice)
+    await fake_shop.customer_pays(await pays_by_link(fake_shop, invoice, token))
+    fake_shop.later(days=2)
+    assert await url_token(fake_shop, invoice) == token
+    receipt = ReceiptPdf(invoice_id=InvoiceId(invoice.id), link_token_sha256=digest(token))
+    document = await fake_shop.h.ask(receipt, actor=PUBLIC, merchant_id=fake_shop.merchant_id)
+    assert document.filename == "REC-1.pdf"
+    mail = BillingMailFacts(kind="receipt", id=InvoiceId(invoice.id))
+    system = Actor(kind="system", name="notifications")
+    assert (await fake_shop.h.ask(mail, actor=system, merchant_id=fake_shop.merchant_id)).path == f"/pay/{token}"
+    with pytest.raises(InvoiceAlreadyPaid):
+        await pays_by_link(fake_shop, invoice, token)
+    # What is still to be paid expires.
+    owed = await fake_shop.link(link_expires_at=fake_shop.clock.now() + timedelta(days=1))
+    fake_shop.later(days=2)
+    with pytest.raises(PayLinkNotUsable) as refused:
+        await url_token(fake_shop, owed)
+    assert refused.value.members["why"] == "expired"
 
 
 async def test_a_stranger_or_a_revoked_link_gets_no_fresh_one(fake_shop: Shop) -> None:

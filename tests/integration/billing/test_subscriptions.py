@@ -296,6 +296,44 @@ async def test_what_becomes_of_the_rest_is_said_by_members_of_plans_only(fake_sh
         assert await now(fake_shop, made) == made
 
 
+@pytest.mark.parametrize(
+    ("action", "given"),
+    [
+        ("cancel", {"until": date(2030, 1, 1)}),
+        ("resume", {"until": date(2030, 1, 1)}),
+        ("pause", {"rest": "waive"}),
+    ],
+)
+async def test_a_preview_refuses_what_its_action_has_nothing_to_do_with(
+    fake_shop: Shop, action: Any, given: dict[str, Any]
+) -> None:
+    made = await accepted(fake_shop, plan_of_three(fake_shop))
+    if action == "resume":
+        await fake_shop.order(PauseSubscription(subscription_id=SubscriptionId(made.id)))
+    asked = PreviewSubscription(subscription_id=SubscriptionId(made.id), action=action, **given)
+    with pytest.raises(InvalidInput) as refused:
+        await fake_shop.h.ask(asked, actor=fake_shop.member(), merchant_id=fake_shop.merchant_id)
+    assert [(each.field, each.code) for each in refused.value.errors] == [(*given, "does-not-belong")]
+
+
+async def test_a_plan_that_nobody_has_accepted_has_no_rest_to_decide_about(fake_shop: Shop) -> None:
+    made = await fake_shop.order(plan_of_three(fake_shop))
+    order = SubscriptionId(made.id)
+    asked = PreviewSubscription(subscription_id=order, action="cancel")
+    seen = await fake_shop.h.ask(asked, actor=fake_shop.member(), merchant_id=fake_shop.merchant_id)
+    assert (seen.allowed, seen.rest_needed, seen.rest_amount) == (True, False, 0)
+    with pytest.raises(InvalidInput) as refused:
+        await fake_shop.h.ask(
+            asked.model_copy(update={"rest": "owe"}), actor=fake_shop.member(), merchant_id=fake_shop.merchant_id
+        )
+    assert [(each.field, each.code) for each in refused.value.errors] == [("rest", "does-not-belong")]
+    with pytest.raises(InvalidInput) as refused:
+        await fake_shop.order(CancelSubscription(subscription_id=order, rest="owe"))
+    assert [(each.field, each.code) for each in refused.value.errors] == [("rest", "does-not-belong")]
+    assert await now(fake_shop, made) == made
+    assert (await fake_shop.order(CancelSubscription(subscription_id=order))).status == "cancelled"
+
+
 async def test_nothing_is_asked_about_what_is_over(fake_shop: Shop) -> None:
     made = await accepted(fake_shop, monthly(fake_shop))
     order = SubscriptionId(made.id)
