@@ -37,7 +37,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Card:
-    """How somebody paid: `visa` and `4242`, or another method without digits. `stripe_id` is Stripe's of that method."""
+    """How somebody paid: `visa` and `4242`, or another method without digits. `stripe_id` is Stripe's of what it keeps."""
 
     method: str
     last4: str | None
@@ -268,10 +268,19 @@ def _card(charge: Mapping[str, Any]) -> Card | None:
     details = charge["payment_method_details"]
     if not details:
         return None
-    kind, stripe_id = details["type"], id_in(charge.get("payment_method"))
+    kind, stripe_id = details["type"], kept_debit(details) or id_in(charge.get("payment_method"))
     if kind != "card":
         return Card(kind, (details.get(kind) or {}).get("last4"), stripe_id)
     return Card(details["card"]["brand"] or "card", details["card"]["last4"], stripe_id)
+
+
+def kept_debit(details: Mapping[str, Any]) -> str | None:
+    """Stripe's id of the direct debit that it keeps of a bank redirect, which itself pays only once.
+
+    iDEAL and Bancontact (docs.stripe.com/payments/ideal/save-during-payment): `details` is `payment_method_details` of a
+    charge, or of a setup's attempt. None: nothing but the method itself is kept.
+    """
+    return id_in((details.get(details["type"]) or {}).get("generated_sepa_debit"))
 
 
 def refusal_of(error: Mapping[str, Any]) -> Refusal:

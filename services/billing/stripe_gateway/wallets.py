@@ -19,7 +19,7 @@ from services.billing.stripe_gateway.client import (
     _options,
     within_budget,
 )
-from services.billing.stripe_gateway.objects import id_in
+from services.billing.stripe_gateway.objects import id_in, kept_debit
 
 _KEY_LASTS = timedelta(hours=23)
 """Stripe forgets an idempotency key after 24 hours; from then on the same request would be a second one."""
@@ -103,8 +103,14 @@ def setup_of(source: Mapping[str, Any]) -> SetupPage:
         customer=id_in(source["customer"]),
         metadata=source["metadata"] or {},
         raw=source,
-        method=id_in(intent["payment_method"]) if isinstance(intent, Mapping) else None,
+        method=_given_in(intent) if isinstance(intent, Mapping) else None,
     )
+
+
+def _given_in(intent: Mapping[str, Any]) -> str | None:
+    attempt = intent.get("latest_attempt")
+    details = attempt["payment_method_details"] if isinstance(attempt, Mapping) else None
+    return (kept_debit(details) if details else None) or id_in(intent["payment_method"])
 
 
 def method_of(source: Mapping[str, Any]) -> Seen:
@@ -174,7 +180,7 @@ class StripeGateway(client.StripeGateway):
 
     async def setup_page(self, session_id: str, account: str | None) -> SetupPage:
         """A setup's session as it is now, with the method that was given."""
-        params: SessionRetrieveParams = {"expand": ["setup_intent"]}
+        params: SessionRetrieveParams = {"expand": ["setup_intent.latest_attempt"]}
         async with within_budget():
             found = await self._v1.checkout.sessions.retrieve_async(_given(session_id), params, _options(account))
         return setup_of(found.to_dict())

@@ -17,7 +17,7 @@ from contracts.billing import (
     Subscription,
 )
 from contracts.message import PaymentMethodId, SubscriptionId
-from services.billing.stripe_gateway import StripeUnavailableError
+from services.billing.stripe_gateway import StripeUnavailableError, setup_of
 from tests.integration.billing.collecting import REFUSALS, Calendar, monthly
 from tests.integration.billing.shop import FakeTill, SandboxTill, Shop, fake, post
 from tests.integration.billing.wallets import CARDS
@@ -106,6 +106,40 @@ async def test_a_card_that_paid_the_first_invoice_is_charged_and_the_default_goe
     assert (await time.now(older)).payment_method_id is None
     assert given.in_use
     assert await charged_in_february(time) == {made.id: ["4444"], older.id: ["4242"]}
+
+
+async def test_a_bank_redirect_that_paid_the_first_invoice_is_charged_as_the_debit_that_stripe_keeps_of_it(
+    fake_shop: Shop,
+) -> None:
+    time, older = await with_a_default(fake_shop)
+    made = await fake_shop.order(monthly(fake_shop))
+    stripe = fake(fake_shop)
+    stripe.pays(await checkout_of(time, made), last4="4444")
+    charges = [event["data"]["object"] for event in stripe.told if event["type"] == "charge.succeeded"]
+    for charge in [*charges, *(each["latest_charge"] for each in stripe.intents.values())]:
+        if charge["id"] == charges[0]["id"]:
+            kept, charge["payment_method"] = charge["payment_method"], "pm_once"
+            charge["payment_method_details"] = {"type": "ideal", "ideal": {"generated_sepa_debit": kept}}
+    await time.webhooks()
+    assert (await time.now(made)).payment_method_id == (await method(time, "4444")).id
+    assert await charged_in_february(time) == {made.id: ["4444"], older.id: ["4242"]}
+
+
+@pytest.mark.parametrize("expanded", [True, False])
+def test_a_bank_redirect_given_on_a_page_is_the_debit_that_stripe_keeps_of_it(*, expanded: bool) -> None:
+    kept = {"id": "pm_debit"} if expanded else "pm_debit"
+    details = {"type": "ideal", "ideal": {"generated_sepa_debit": kept, "iban_last4": "4300"}}
+    intent = {"payment_method": "pm_once", "latest_attempt": {"payment_method_details": details}}
+    page = {
+        "id": "cs_1",
+        "status": "complete",
+        "url": None,
+        "customer": "cus_1",
+        "metadata": {},
+        "setup_intent": intent,
+    }
+    assert setup_of(page).method == "pm_debit"
+    assert setup_of(page | {"setup_intent": intent | {"latest_attempt": None}}).method == "pm_once"
 
 
 async def arrive(shop: Shop, order: Sequence[int]) -> None:
