@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,31 @@ async def test_a_refund_begun_at_stripe_is_mirrored_with_its_credit_note(shop: S
     with pytest.raises(InvalidInput):
         await refund(shop, invoice, amount=1001)
     assert (await refund(shop, invoice)).amount == 1000
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_webhooks_that_are_faster_than_the_answer_have_said_all_there_is(
+    fake_shop: Shop, *, comes_back: bool
+) -> None:
+    invoice, _ = await paid(fake_shop)
+    stripe = fake(fake_shop)
+    answers = stripe.create_refund
+
+    async def is_told_first(*asked: Any) -> Any:
+        seen = await answers(*asked)
+        if comes_back:
+            stripe.refund_fails(seen.id)
+        assert isinstance(fake_shop.till, FakeTill)
+        await fake_shop.till.deliver()
+        await fake_shop.work()
+        return seen
+
+    vars(stripe)["create_refund"] = is_told_first
+    await refund(fake_shop, invoice, amount=400)
+    (made,) = await refunds_of(fake_shop, invoice)
+    assert made.status == ("failed" if comes_back else "succeeded")
+    assert (await fake_shop.news()).count("refund.succeeded") == 1
+    assert (await fake_shop.invoice(invoice)).amount_refunded == (0 if comes_back else 400)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(2))))
