@@ -86,6 +86,25 @@ async def test_the_order_of_a_disputes_events_decides_nothing(fake_shop: Shop, o
     assert [each for each in await fake_shop.news() if each == "dispute.lost"] == ["dispute.lost"]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1), (2, 1, 0)])
+async def test_a_decision_stands_until_a_later_one_whatever_is_told_first(
+    fake_shop: Shop, order: tuple[int, ...]
+) -> None:
+    invoice, payment_id = await paid(fake_shop)
+    stripe = fake(fake_shop)
+    disputed = stripe.disputed(await intent_of(fake_shop, payment_id), 1250)
+    for outcome in ("lost", "won"):
+        stripe.dispute_closes(disputed, outcome)
+    events, stripe.told = stripe.told, []
+    for place, event in enumerate(events):
+        event["created"] += 60 * place
+    for place in order:
+        await post(fake_shop.door, [events[place]])
+        await fake_shop.work()
+    assert [each.status for each in await disputes_of(fake_shop, invoice)] == ["won"]
+    assert (await fake_shop.invoice(invoice)).amount_disputed == 0
+
+
 async def test_a_bank_that_only_asks_takes_no_money_until_it_disputes(fake_shop: Shop) -> None:
     invoice, payment_id = await paid(fake_shop)
     stripe = fake(fake_shop)

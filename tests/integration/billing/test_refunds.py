@@ -148,6 +148,21 @@ async def test_a_refund_begun_at_stripe_is_mirrored_with_its_credit_note(shop: S
     assert (await refund(shop, invoice)).amount == 1000
 
 
+async def test_a_refund_that_only_says_it_is_ours_is_booked_beside_ours(fake_shop: Shop) -> None:
+    invoice, payment_id = await paid(fake_shop)
+    stripe = fake(fake_shop)
+    stripe.fails["create_refund"] = [StripeUnknownError("no answer")] * 2
+    made = await refund(fake_shop, invoice, amount=400)
+    # Somebody copies its metadata on Stripe's pages, and gives another amount back.
+    stripe.refunded(await intent_of(fake_shop, payment_id), 300, {"refund_id": str(made.id)})
+    assert isinstance(fake_shop.till, FakeTill)
+    await fake_shop.till.deliver()
+    await fake_shop.work()
+    seen = [(each.amount, each.status, each.begun_at_stripe) for each in await refunds_of(fake_shop, invoice)]
+    assert seen == [(400, "unknown", False), (300, "succeeded", True)]
+    assert (await fake_shop.invoice(invoice)).amount_refunded == 700
+
+
 @pytest.mark.parametrize("comes_back", [False, True])
 async def test_webhooks_that_are_faster_than_the_answer_have_said_all_there_is(
     fake_shop: Shop, *, comes_back: bool
