@@ -92,6 +92,9 @@ class Reader:
         pattern.frac_prec = (digits, digits)  # ISO 4217's; Babel's own are those of cash
         major = Decimal(amount).scaleb(-digits)
         written = pattern.apply(major, self.locale, currency=currency, currency_digits=False)
+        # A sign after letters, as in `JP¥`, would jump to their other side where people read from right to left.
+        if self.locale.text_direction == "rtl":
+            written = re.sub(r"(?<=[A-Z][$¥£])", "\u200e", written)
         # `KWD 1.250`, not `KWD1.250` (UTS #35, currency spacing, which Babel leaves out).
         return re.sub(r"(?<=[A-Z])(?=\d)", "\u00a0", written)
 

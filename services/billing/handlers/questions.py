@@ -2,6 +2,8 @@
 
 from functools import partial
 
+from pydantic import JsonValue
+
 from chassis.requests import Questions, Work
 from contracts.billing import (
     BillingMailFacts,
@@ -22,7 +24,7 @@ from services.billing.domain.methods import EXPIRING
 from services.billing.handlers.access import require_open_page, shown
 from services.billing.handlers.offers import subscription_link
 from services.billing.handlers.subscription_mails import subscription_facts
-from services.billing.store import archiving, copies, methods, refunds
+from services.billing.store import archiving, copies, methods, refunds, subscriptions
 from services.billing.store.links import current_token, why_dead, why_shut
 
 _PDF = "application/pdf"
@@ -63,7 +65,15 @@ async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str)
     dead = why_dead(invoice.link, work.db.clock.now(), token)
     if dead and dead != "expired":  # the page of an expired link offers a fresh one
         return MailFacts(still_true=False, why_not=dead, facts=facts)
-    return MailFacts(still_true=True, path=f"/pay/{token}", facts=facts)
+    return MailFacts(still_true=True, path=f"/pay/{token}", facts=facts | await _accepts(work, invoice))
+
+
+async def _accepts(work: Work, invoice: Invoice) -> dict[str, JsonValue]:
+    """The subscription that paying the invoice accepts, as `accepts`: its mail must say that it is more than one payment."""
+    if invoice.subscription_id is None:
+        return {}
+    kept = await subscriptions.subscription(work.db, invoice.merchant_id, invoice.subscription_id)
+    return {"accepts": kept.state.model_dump(mode="json")} if kept and kept.state.status == "pending" else {}
 
 
 async def _card_facts(work: Work, method_id: PaymentMethodId) -> MailFacts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.billing import Subscription
+from contracts.billing import Interval, Subscription
 
 from .language import Reader
 from .language import gettext_noop as _
@@ -17,8 +17,12 @@ def how_often(agreed: Subscription, reader: Reader) -> str:
         count = len(agreed.instalments)
         text = reader.ngettext("%(amount)s in %(num)s instalment", "%(amount)s in %(num)s instalments", count)
         return text % {"amount": amount, "num": count}
-    count = agreed.interval.count
-    match agreed.interval.unit:
+    return _every(amount, agreed.interval, reader)
+
+
+def _every(amount: str, interval: Interval, reader: Reader) -> str:
+    count = interval.count
+    match interval.unit:
         case "day":
             text = reader.ngettext("%(amount)s every day", "%(amount)s every %(num)s days", count)
         case "week":
@@ -43,6 +47,10 @@ def terms(agreed: Subscription, merchant: str, reader: Reader, *, member: bool =
         found.append(text % {"num": agreed.trial_days})
     if agreed.kind == "recurring":
         found.append(_end(agreed, reader))
+    elif agreed.interval is not None and agreed.status == "pending" and len(agreed.instalments) > 1:
+        # Its days are known once it is accepted; how far they are apart must be known before.
+        later = _every(reader.money(agreed.instalments[1].amount, agreed.currency), agreed.interval, reader)
+        found.append(reader.gettext("After the first instalment: %(what)s.") % {"what": later})
     return [*found, *(_granted(agreed, reader) if member else _rights(agreed, merchant, reader))]
 
 
@@ -55,23 +63,39 @@ def _end(agreed: Subscription, reader: Reader) -> str:
     return reader.gettext("It goes on until it is cancelled.")
 
 
+def _may_cancel(agreed: Subscription) -> bool:
+    """Whether the customer may do it themselves: what becomes of a plan's rest may be the merchant's to say each time."""
+    return agreed.allow_customer_cancel and (agreed.kind != "payment_plan" or agreed.plan_on_cancel != "ask")
+
+
+def _rest(agreed: Subscription, reader: Reader) -> list[str]:
+    """What becomes of the instalments to come when the customer cancels."""
+    if agreed.kind != "payment_plan" or not _may_cancel(agreed):
+        return []
+    if agreed.plan_on_cancel == "owe":
+        return [reader.gettext("The remaining instalments are then due at once.")]
+    return [reader.gettext("The remaining instalments are then waived.")]
+
+
 def _rights(agreed: Subscription, merchant: str, reader: Reader) -> list[str]:
     """What the customer may do themselves."""
     found = []
-    if agreed.allow_customer_cancel and agreed.minimum_payments:
+    may_cancel = _may_cancel(agreed)
+    if may_cancel and agreed.minimum_payments:
         text = reader.ngettext(
             "You may cancel it after %(num)s payment.",
             "You may cancel it after %(num)s payments.",
             agreed.minimum_payments,
         )
         found.append(text % {"num": agreed.minimum_payments})
-    elif agreed.allow_customer_cancel:
+    elif may_cancel:
         found.append(reader.gettext("You may cancel it at any time."))
+    found += _rest(agreed, reader)
     if agreed.allow_customer_pause:
         found.append(reader.gettext("You may pause it."))
-    if not agreed.allow_customer_cancel and not agreed.allow_customer_pause:
+    if not may_cancel and not agreed.allow_customer_pause:
         found.append(reader.gettext("To pause or cancel it, ask %(merchant)s.") % {"merchant": merchant})
-    elif not agreed.allow_customer_cancel:
+    elif not may_cancel:
         found.append(reader.gettext("To cancel it, ask %(merchant)s.") % {"merchant": merchant})
     return found
 
@@ -79,7 +103,9 @@ def _rights(agreed: Subscription, merchant: str, reader: Reader) -> list[str]:
 def _granted(agreed: Subscription, reader: Reader) -> list[str]:
     """The same, as the merchant reads it."""
     found = []
-    if agreed.allow_customer_cancel and agreed.minimum_payments:
+    if agreed.allow_customer_cancel and not _may_cancel(agreed):
+        found.append(reader.gettext("The customer may ask you to cancel it."))
+    elif agreed.allow_customer_cancel and agreed.minimum_payments:
         text = reader.ngettext(
             "The customer may cancel it after %(num)s payment.",
             "The customer may cancel it after %(num)s payments.",
@@ -90,6 +116,7 @@ def _granted(agreed: Subscription, reader: Reader) -> list[str]:
         found.append(reader.gettext("The customer may cancel it at any time."))
     else:
         found.append(reader.gettext("The customer may not cancel it."))
+    found += _rest(agreed, reader)
     pause = _("The customer may pause it.") if agreed.allow_customer_pause else _("The customer may not pause it.")
     found.append(reader.gettext(pause))
     return found
@@ -108,7 +135,7 @@ class Choice:
 def choices(agreed: Subscription, *, member: bool) -> list[Choice]:
     """What there is to do as it stands; a customer who may not do it themselves may ask for it."""
     may_pause = member or agreed.allow_customer_pause
-    may_cancel = member or agreed.allow_customer_cancel
+    may_cancel = member or _may_cancel(agreed)
     if agreed.status in {"cancelled", "completed"}:
         return []
     if agreed.status == "pending":

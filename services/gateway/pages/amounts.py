@@ -36,6 +36,9 @@ def money(amount: int, currency: str, locale: Locale) -> str:
     decimals = minor_digits(currency)
     major = Decimal(amount).scaleb(-decimals)
     written = str(_pattern(locale, decimals).apply(major, locale, currency=currency, currency_digits=False))
+    # A sign after letters, as in `JP¥`, would jump to their other side where people read from right to left.
+    if locale.text_direction == "rtl":
+        written = re.sub(r"(?<=[A-Z][$¥£])", "\u200e", written)
     # A code in letters does not stick to its digits: "KWD 1.250" (CLDR, alphaNextToNumber).
     return re.sub(r"(?<=[A-Z])(?=\d)", "\u00a0", written)
 

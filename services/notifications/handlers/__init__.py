@@ -18,6 +18,7 @@ from contracts.billing import (
     PaymentSucceeded,
     RefundFailed,
     RefundSucceeded,
+    Subscription,
 )
 from contracts.identity import IdentityMailFacts, Invitation, InvitationSent
 from contracts.message import Event, InvoiceId, MailFacts, Question
@@ -178,7 +179,9 @@ async def _ask_about_payment_link(_: Database, event: emails.Content) -> Questio
 
 
 def _payment_link_values(event: emails.Content, facts: MailFacts, portal: str) -> dict[str, object]:
-    return {"invoice": Invoice.model_validate(event["state"] | facts.facts), "url": f"{portal}{facts.path}"}
+    invoice, offered = Invoice.model_validate(event["state"] | facts.facts), facts.facts.get("accepts")
+    accepts = Subscription.model_validate(offered) if offered else None
+    return {"invoice": invoice, "subscription": accepts, "url": f"{portal}{facts.path}"}
 
 
 async def _ask_about_receipt(db: Database, event: emails.Content) -> Question[MailFacts] | None:

@@ -120,6 +120,17 @@ async def test_a_plan_charges_its_parts_and_their_tax_exactly(shop: Shop) -> Non
     assert (made.next_charge.instalment, made.next_charge.amount) == (2, 3966)
 
 
+async def test_the_mail_of_a_first_invoice_is_told_what_paying_it_accepts(shop: Shop) -> None:
+    made: Subscription = await shop.order(monthly(shop, send_email=True))
+    first = await first_invoice(shop, made)
+    question = BillingMailFacts(kind="payment_link", id=InvoiceId(first.id))
+    told = (await shop.h.ask(question, merchant_id=shop.merchant_id)).facts
+    assert Subscription.model_validate(told["accepts"]) == made
+    once = await shop.link()
+    question = BillingMailFacts(kind="payment_link", id=InvoiceId(once.id))
+    assert "accepts" not in (await shop.h.ask(question, merchant_id=shop.merchant_id)).facts
+
+
 async def test_with_a_trial_nothing_is_due_and_it_has_a_link_of_its_own(shop: Shop) -> None:
     made: Subscription = await shop.order(monthly(shop, trial_days=14, send_email=True))
     assert made.first_invoice_id is None

@@ -318,7 +318,7 @@ async def test_home_tells_news_however_much_that_is_none_came_after_it(world: Wo
         (member, f"/console/customers/{customer.id}/activity"),
     ):
         async with world.client(await world.sign_in(who)) as browser:
-            assert "Invoice INV-77 over €119.00 issued" in (await browser.get(path)).text, path
+            assert "Invoice INV-77 for €119.00 issued" in (await browser.get(path)).text, path
 
 
 async def test_the_timeline_pages_through_lines_of_the_same_moment(world: World) -> None:

@@ -13,6 +13,7 @@ from contracts.billing import (
     ChangeNotPermitted,
     CreatePaymentLink,
     CreateSubscription,
+    Instalment,
     InvoiceOpened,
     PayLink,
     PlannedCharge,
@@ -293,6 +294,32 @@ async def test_the_first_invoices_link_says_what_is_agreed_by_paying(world: Worl
             assert words in page
         await world.hear(SubscriptionAccepted(state=pending.model_copy(update={"status": "active"})))
         assert "By paying you agree" not in (await visitor.get("/pay/agree")).text
+
+
+@pytest.mark.parametrize(
+    ("rest", "says", "offers"),
+    [
+        ("ask", "To cancel it, ask Nordlicht GmbH.", "Ask to cancel it"),
+        ("owe", "The remaining instalments are then due at once.", "Cancel it"),
+        ("waive", "The remaining instalments are then waived.", "Cancel it"),
+    ],
+)
+async def test_a_plan_promises_no_cancellation_that_is_the_merchants_to_decide(
+    world: World, customer: Customer, contact: Contact, rest: str, says: str, offers: str
+) -> None:
+    parts = tuple(Instalment(number=number, amount=amount) for number, amount in ((1, 400), (2, 400), (3, 401)))
+    plan: dict[str, Any] = {"kind": "payment_plan", "instalments": parts, "total": 1201, "plan_on_cancel": rest}
+    agreed = subscription(customer, "pending", allow_customer_cancel=True, allow_customer_pause=True, **plan)
+    here = f"/portal/subscriptions/{agreed.id}"
+    await world.hear(SubscriptionCreated(state=agreed))
+    async with await signed_in(world, contact) as browser:
+        page = (await browser.get(here)).text
+        assert says in page
+        assert ("You may cancel it at any time." in page) is (rest != "ask")
+        assert "After the first instalment: €4.00 every month." in page
+        running = {"status": "active", "next_charge": PlannedCharge(on=date(2026, 5, 2), amount=400)}
+        await world.hear(SubscriptionAccepted(state=agreed.model_copy(update=running)))
+        assert f">{offers}</a>" in (await browser.get(here)).text
 
 
 async def test_in_the_portal_too_nobody_begins_a_subscription_without_having_read_what_is_agreed(

@@ -63,6 +63,11 @@ def test_what_is_not_a_number_here_is_refused_and_never_guessed(text: str, local
         amounts.minor_units(text, "EUR", locale)
 
 
+def test_a_sign_after_letters_stays_behind_them_where_people_read_from_right_to_left() -> None:
+    assert amounts.money(12_000, "JPY", ARABIC).endswith("JP¥\N{LEFT-TO-RIGHT MARK}")
+    assert "\N{LEFT-TO-RIGHT MARK}" not in amounts.money(12_000, "JPY", ENGLISH)
+
+
 @pytest.mark.parametrize(("text", "currency"), [("12.505", "EUR"), ("1.5", "JPY"), ("0.0001", "KWD")])
 def test_a_fraction_of_a_minor_unit_is_refused_and_never_rounded(text: str, currency: str) -> None:
     with pytest.raises(amounts.TooManyDecimalsError):

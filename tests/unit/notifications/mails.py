@@ -39,7 +39,7 @@ VALUES: dict[str, dict[str, object]] = {
         "url": "https://p.example/portal/payment-methods",
     },
     "invitation": {"invitation": INVITATION, "asked_for": False, "url": "https://p.example/invitations/a?b=1&c=2"},
-    "payment_link": {"invoice": INVOICE, "url": "https://p.example/pay/abc"},
+    "payment_link": {"invoice": INVOICE, "subscription": None, "url": "https://p.example/pay/abc"},
     "refund": {"invoice": INVOICE, "refund": REFUND, "has_portal": True, "url": "https://p.example/portal"},
     "refund_failed": {"invoice": INVOICE, "refund": FAILED, "url": "https://p.example/console"},
     "dispute_opened": {"invoice": INVOICE, "dispute": DISPUTE, "url": "https://p.example/console"},

@@ -46,6 +46,20 @@ def test_the_payment_link_says_what_to_pay_by_when_and_that_one_can_sign_up() ->
     assert "https://p.example/pay/abc" in Page(words.html).links()
 
 
+def test_the_first_invoice_of_a_subscription_says_in_its_mail_what_paying_it_agrees_to() -> None:
+    taxed = INVOICE.model_copy(update={"tax": 1_710})
+    for locale, what, tax in (
+        ("en", "By paying it you agree to this: €12.00 every month.", "Tax:? €17.10 Total:? €107.10"),
+        ("de", "Mit der Zahlung vereinbaren Sie: 12,00 € jeden Monat.", "Steuer:? 17,10 € Gesamtbetrag:? 107,10 €"),
+    ):
+        words = render("payment_link", locale, invoice=taxed, subscription=AGREED)
+        for text in (words.text, Page(words.html).text):
+            plain = " ".join(text.split())
+            assert what in plain
+            assert re.search(tax, plain)
+    assert "By paying it you agree" not in render("payment_link").text
+
+
 def test_the_notice_says_which_card_expires_when_and_where_to_look_after_it() -> None:
     words = render("card_expiring")
     assert words.subject == "Nordlicht GmbH: your card Visa •••• 4242 expires soon"
