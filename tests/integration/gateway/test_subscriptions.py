@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import pytest
+
 from chassis.tokens import digest
 from contracts.billing import (
     AcceptSubscription,
