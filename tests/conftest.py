@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 import pytest_socket
 
+from chassis.migrations import migrate
+from local.folder import ROOT
 from local.postgres import Postgres
 from local.rabbitmq import RabbitMQ
 from tests import parts
@@ -30,6 +33,20 @@ def postgres_url() -> Iterator[str]:
     """A PostgreSQL server whose role may create databases; use `database` for one of your own."""
     with parts.postgres_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres_url: str) -> Iterator[Callable[[str], str]]:
+    """Call it with a service: the URL of a database as its migrations leave it, made once, to be copied and not used."""
+    with ExitStack() as stack:
+
+        @cache
+        def made(service: str) -> str:
+            url = stack.enter_context(parts.fresh_database(postgres_url))
+            migrate(url, ROOT / "services" / service / "migrations")
+            return url
+
+        yield made
 
 
 @pytest.fixture
@@ -74,15 +91,15 @@ def module_vhost(amqp: parts.Broker) -> Iterator[parts.Vhost]:
         yield fresh
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_postgres() -> Iterator[Postgres]:
-    """A server of this test alone, to be killed and restarted (needs PostgreSQL's binaries on this machine)."""
+    """A server of this module alone, to be killed and restarted (needs PostgreSQL's binaries on this machine)."""
     with parts.private_postgres() as server:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_rabbitmq() -> Iterator[RabbitMQ]:
-    """A node of this test alone, to be killed and restarted (needs RabbitMQ's binaries on this machine)."""
+    """A node of this module alone, to be killed and restarted (needs RabbitMQ's binaries on this machine)."""
     with parts.private_rabbitmq() as node:
         yield node

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+import psycopg
+from psycopg import sql
+
 from contracts.message import SERVICES
 from local import install, postgres, rabbitmq
 from local.children import free_port
@@ -95,10 +98,16 @@ def private_rabbitmq() -> Iterator[RabbitMQ]:
 
 
 @contextlib.contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """An empty database of the server, dropped afterwards."""
+def fresh_database(server_url: str, *, like: str | None = None) -> Iterator[str]:
+    """An empty database of the server, or a copy of the one at the URL `like`, dropped afterwards."""
     name = f"test_{secrets.token_hex(6)}"
     try:
+        if like is not None:
+            copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(urlsplit(like).path.removeprefix("/"))
+            )
+            with psycopg.connect(server_url, autocommit=True) as connection:
+                connection.execute(copied)
         yield postgres.create_database(server_url, name)
     finally:
         postgres.drop_database(server_url, name)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,13 @@ async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[San
         yield Sandbox(f"http://127.0.0.1:{port}", data, door_port)
 
 
+@pytest.fixture(scope="module")
+def module_database(postgres_url: str, migrated: Callable[[str], str]) -> Iterator[str]:
+    """A database for this module, copied instead of migrated once more."""
+    with parts.fresh_database(postgres_url, like=migrated("billing")) as url:
+        yield url
+
+
 @pytest_asyncio.fixture(scope="module")
 async def fake_premises(module_database: str) -> AsyncIterator[Premises]:
     async with premises(module_database, free_port(), None) as place:
@@ -37,8 +44,10 @@ async def fake_premises(module_database: str) -> AsyncIterator[Premises]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def sandbox_premises(postgres_url: str, sandbox: Sandbox) -> AsyncIterator[Premises]:
-    with parts.fresh_database(postgres_url) as database:
+async def sandbox_premises(
+    postgres_url: str, migrated: Callable[[str], str], sandbox: Sandbox
+) -> AsyncIterator[Premises]:
+    with parts.fresh_database(postgres_url, like=migrated("billing")) as database:
         async with premises(database, sandbox.door_port, sandbox.url) as place:
             yield place
 

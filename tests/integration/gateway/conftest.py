@@ -1,6 +1,6 @@
 """The gateway on a real database. Other services are stand-ins that a test tells how to answer; no broker."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -8,7 +8,15 @@ from chassis.clock import FakeClock
 from chassis.testing import Harness, harness
 from contracts.identity import Contact, Customer, Member, Merchant
 from services.gateway import app
+from tests import parts
 from tests.integration.gateway.world import START, Owners, World, use
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres_url: str, migrated: Callable[[str], str]) -> Iterator[str]:
+    """A database for this module, copied instead of migrated once more."""
+    with parts.fresh_database(postgres_url, like=migrated("gateway")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
