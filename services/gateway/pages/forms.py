@@ -35,6 +35,8 @@ class Form:
     status: int = 200
     command_id: str = field(default_factory=lambda: str(new_id()))
     files: Mapping[str, UploadFile] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    """What the fields are called on the page, as far as they are drawn: a summary drawn after them names each."""
 
     @classmethod
     async def posted(cls, request: Request) -> Form:

@@ -100,8 +100,13 @@ async def test_every_link_of_the_error_summary_leads_to_something(
         typed = {"csrf": csrf[1], "press": "save", "currency": "EUR", "due_on": "2026-04-01"} | line
         answer = await browser.post(path, data=typed)
     assert answer.status_code == 422
-    links = re.findall(r'<a href="#([^"]+)">Wrong:', answer.text)
-    assert links == ["lines", "due-on", "currency", "memo"]
+    links = dict(re.findall(r'<a href="#([^"]+)">([^<]*Wrong: \w+)', answer.text))
+    assert links == {
+        "lines": "Wrong: lines",
+        "due-on": "Due on: Wrong: due_on",
+        "currency": "Currency: Wrong: currency",
+        "memo": "Memo: Wrong: memo",
+    }
     for anchor in links:
         assert f' id="{anchor}"' in answer.text, anchor
 
