@@ -237,6 +237,18 @@ async def _to_close(shop: Shop) -> list[Any]:
     return (await payments.to_close(shop.h.db, None, 100)).found
 
 
+async def test_another_session_that_says_it_is_an_attempts_does_not_end_it(fake_shop: Shop) -> None:
+    invoice = await fake_shop.link()
+    session = await fake_shop.session_of(await fake_shop.pay(invoice, fake_shop.contact()))
+    stripe = fake(fake_shop)
+    stripe.tell("checkout.session.expired", stripe.sessions[session] | {"id": "cs_other", "status": "expired"})
+    assert isinstance(fake_shop.till, FakeTill)
+    await fake_shop.till.deliver()
+    await fake_shop.work()
+    assert await fake_shop.payments_of(invoice) == [(1, "created")]
+    assert (await fake_shop.invoice(invoice)).being_paid is not None
+
+
 async def test_both_checkouts_paid_is_one_payment_and_one_surplus(fake_shop: Shop) -> None:
     invoice, ada = await fake_shop.link(), fake_shop.contact()
     first = await fake_shop.pay(invoice, ada)

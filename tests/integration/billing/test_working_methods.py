@@ -7,7 +7,7 @@ import pytest
 from chassis.ids import new_id
 from contracts.billing import BillingMailFacts, RemovePaymentMethod
 from contracts.message import MerchantId, NotFound
-from services.billing.store import wallets
+from services.billing.store import debts, wallets
 from tests.integration.billing.shop import Shop
 from tests.integration.billing.wallets import Purse, fake_of, id_of
 
@@ -58,6 +58,18 @@ async def test_a_hard_decline_is_remembered_until_the_card_is_renewed_or_charged
     async with fake_shop.h.transaction(fake_shop.h.runtime.system_cause(fake_shop.merchant_id)) as tx:
         await wallets.works_again(tx, fake_shop.merchant_id, id_of(card))
     assert await purse.summary() == [("4242", True, True)]
+
+
+async def test_debt_that_is_asked_for_again_while_it_is_collected_is_not_forgotten(fake_shop: Shop) -> None:
+    await Purse(fake_shop).adds()
+    db = fake_shop.h.db
+    debtor = await db.fetchrow("SELECT merchant_id, customer_id, collect_since FROM stripe_customer")
+    assert debtor is not None
+    fake_shop.later(seconds=1)
+    async with fake_shop.h.transaction(fake_shop.h.runtime.system_cause(fake_shop.merchant_id)) as tx:
+        await debts.collect(tx, fake_shop.merchant_id, debtor["customer_id"])
+    await debts.collected(db, debtor, None)
+    assert await db.fetchval("SELECT collect_since FROM stripe_customer") == fake_shop.clock.now()
 
 
 async def test_a_renewed_default_settles_old_debt_as_a_new_one_does(fake_shop: Shop) -> None:
