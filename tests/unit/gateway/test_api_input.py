@@ -17,7 +17,9 @@ LOOSE = {int: "3", dt.date: "1767225600", AwareDatetime: 1767225600, dt.datetime
 
 def declared(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for child in base.__subclasses__():
-        yield child
+        # Other tests of the same process declare some, too.
+        if not child.__module__.startswith("tests."):
+            yield child
         yield from declared(child)
 
 
