@@ -50,7 +50,7 @@ endif
 
 ifneq ($(wildcard tests/chaos/test_*.py),)
 TARGETS += chaos
-help_chaos := Six to eleven minutes of every fault there is, on real processes under load, then the books. SEED=7 plays it again.
+help_chaos := Five to ten minutes of every fault there is, on real processes under load, then the books. SEED=7 plays it again.
 chaos: $(READY)
 	@$(BIN)/python -m local.install --tests
 	@CHAOS=full SEED=$(SEED) $(BIN)/python -m pytest tests/chaos $(ARGS)
