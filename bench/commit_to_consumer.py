@@ -171,8 +171,8 @@ def measure(ground: Ground) -> list[Row]:
     roles = {"BENCH_AMQP": operator, "BENCH_DATABASE": floors}
     pairs: dict[str, tuple[Child, Child]] = {
         "ours": (
-            ground.service(module, "billing", ground.database(), "serve", BENCH_ROLE="producer"),
-            ground.service(module, "notifications", ground.database(), "serve", BENCH_ROLE="consumer"),
+            ground.service(module, "billing", ground.database(), "serve", asked=True, BENCH_ROLE="producer"),
+            ground.service(module, "notifications", ground.database(), "serve", asked=True, BENCH_ROLE="consumer"),
         ),
         "floor": (ground.role(module, "floor-producer", **roles), ground.role(module, "floor-consumer", **roles)),
     }

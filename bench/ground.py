@@ -110,8 +110,13 @@ class Ground:
         child.ask()
         return child
 
-    def service(self, module: str, name: str, database: str, *arguments: str, **environment: str) -> Child:
-        """A service as a real process, ready. `module` is `services.<name>`, or one with a wiring for measuring."""
+    def service(
+        self, module: str, name: str, database: str, *arguments: str, asked: bool = False, **environment: str
+    ) -> Child:
+        """A service as a real process, ready. `module` is `services.<name>`, or one with a wiring for measuring.
+
+        `asked`: it answers lines, so its output is read.
+        """
         port = free_port()
         given = {
             "PORTAL_DATABASE_URL": database,
@@ -124,7 +129,8 @@ class Ground:
         }
         # To a file and not a pipe that nobody reads: full of complaints it would stop the service that is measured.
         with (self.folder / f"{name}-{port}.log").open("ab") as log:
-            child = self._start([sys.executable, "-m", module, *arguments], given | environment, log)
+            output = subprocess.PIPE if asked else log
+            child = self._start([sys.executable, "-m", module, *arguments], given | environment, output)
         child.port = port
         child.until_ready()
         return child

@@ -217,8 +217,8 @@ def measure(servers: Ground, many: int) -> dict[str, Any]:
 
 
 def _start(servers: Ground, url: str, ledger: Path) -> Child:
-    stripe = {"STRIPE_SECRET_KEY": "sk_test_bench", "STRIPE_WEBHOOK_SECRET": "whsec_bench"}
-    return servers.service("bench.renewals", "billing", url, "serve", **{_LEDGER: str(ledger)}, **stripe)
+    stripe = {"STRIPE_SECRET_KEY": "sk_test_bench", "STRIPE_WEBHOOK_SECRET": "whsec_bench", _LEDGER: str(ledger)}
+    return servers.service("bench.renewals", "billing", url, "serve", asked=False, **stripe)
 
 
 def _until(url: str, paid: int, billing: Child, memory: list[float]) -> int:
