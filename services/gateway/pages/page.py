@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -13,7 +14,7 @@ from contracts.identity import Customer, Merchant
 from services.gateway.security import Session, csrf_token
 from services.gateway.security.doors import set_visitor_cookie
 
-from .language import Reader, accepted_languages
+from .language import Reader, accepted_languages, zone
 from .rendering import environment
 
 
@@ -105,6 +106,12 @@ class Page:
         tags = [customer.locale if customer else None, *accepted]
         reader = Reader.choose(tags, customer.time_zone if customer else None, now)
         return cls(request, reader, None, merchant, await csrf_token(request))
+
+    @property
+    def merchants_day(self) -> date:
+        """The date where the merchant is: what accounts and due dates count by, and around midnight not the reader's."""
+        merchant = self.session.merchant if self.session else None
+        return self.reader.now.astimezone(zone(merchant.time_zone if merchant else "UTC")).date()
 
     @property
     def console(self) -> bool:

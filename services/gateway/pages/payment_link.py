@@ -59,14 +59,15 @@ def _show(
     )
 
 
-async def _usual(request: Request, session: Session, reader: Reader) -> Form:
+async def _usual(request: Request, session: Session, page: Page) -> Form:
     """One empty line in the merchant's currency, with what it usually wants."""
     assert session.viewer is not None
     usual = await readmodel.defaults(request.app.state.runtime.db, session.viewer.merchant_id)
+    reader = page.reader
     link_ends = reader.today + timedelta(days=usual.link_days) if usual.link_days else None
     return Form(
         {
-            "due_on": (reader.today + timedelta(days=usual.due_days)).isoformat(),
+            "due_on": (page.merchants_day + timedelta(days=usual.due_days)).isoformat(),
             "currency": session.merchant.currency if session.merchant else "EUR",
             "lines.0.quantity": "1",
             "lines.0.tax_rate": reader.decimal(usual.tax_rate),
@@ -79,10 +80,11 @@ async def _usual(request: Request, session: Session, reader: Reader) -> Form:
     )
 
 
-def _as_typed(invoice: Invoice, reader: Reader) -> Form:
+def _as_typed(invoice: Invoice, page: Page) -> Form:
     """The form that this invoice would have come from."""
+    reader = page.reader
     values = {
-        "due_on": max(invoice.due_on, reader.today).isoformat(),
+        "due_on": max(invoice.due_on, page.merchants_day).isoformat(),
         "currency": invoice.currency,
         "tax_inclusive": "yes" if invoice.tax_inclusive else "",
         "allow_partial": "yes" if invoice.allow_partial else "",
@@ -144,7 +146,7 @@ async def new(request: Request, session: MemberSession, customer_id: UUID) -> Re
     assert session.viewer is not None
     page = await Page.of(request, session)
     customer = await readmodel.customer(request.app.state.runtime.db, session.viewer, customer_id)
-    return _show(page, session, customer, await _usual(request, session, page.reader))
+    return _show(page, session, customer, await _usual(request, session, page))
 
 
 @router.post("/console/customers/{customer_id:uuid}/payment-links/new")
@@ -176,7 +178,7 @@ async def corrected(request: Request, session: MemberSession, invoice_id: UUID) 
     db, page = request.app.state.runtime.db, await Page.of(request, session)
     invoice = await readmodel.invoice(db, session.viewer, invoice_id)
     customer = await readmodel.customer(db, session.viewer, invoice.customer_id)
-    return _show(page, session, customer, _as_typed(invoice, page.reader), replaced=invoice)
+    return _show(page, session, customer, _as_typed(invoice, page), replaced=invoice)
 
 
 @router.post("/console/invoices/{invoice_id:uuid}/replacements/new")

@@ -39,7 +39,7 @@ KINDS = {
 async def _show(request: Request, session: Session, customer: Customer) -> Response:
     """This year so far, or the period in the address."""
     page = await Page.of(request, session)
-    today = page.reader.today
+    today = page.merchants_day
     asked = request.query_params
     form = Form({"from": asked.get("from") or f"{today.year}-01-01", "to": asked.get("to") or today.isoformat()})
     statement: Statement | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -35,7 +35,7 @@ from contracts.billing import (
     SubscriptionCreated,
 )
 from contracts.identity import Customer, Member, Merchant
-from contracts.message import FieldError, InvalidInput, InvoiceId, NotAccepted, PaymentId
+from contracts.message import FieldError, InvalidInput, InvoiceId, MerchantId, NotAccepted, PaymentId
 from tests.integration.gateway.browsing import CHECKOUT, posted, signed_in
 from tests.integration.gateway.world import START, World, invoice, subscription, with_link
 
@@ -244,6 +244,16 @@ async def test_the_form_begins_with_the_merchants_defaults(world: World, custome
     assert 'value="19"' in page
     assert "Thank you</textarea>" in page
     assert re.search(r'name="allow_partial" type="checkbox" value="yes" checked', page)
+
+
+async def test_an_invoice_is_due_by_the_merchants_calendar(world: World) -> None:
+    merchant = await world.merchant(time_zone="Pacific/Auckland")
+    customer = await world.customer(merchant)
+    world.h.clock.at = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
+    async with await signed_in(world, await world.member(merchant)) as browser:
+        page = (await browser.get(f"/console/customers/{customer.id}/payment-links/new")).text
+    days = BillingDefaults(id=merchant.id, merchant_id=MerchantId(merchant.id)).due_days
+    assert f'name="due_on" type="date" value="{date(2026, 3, 3) + timedelta(days=days)}"' in page
 
 
 async def test_an_invoice_is_replaced_by_a_form_that_knows_it(world: World, customer: Customer, member: Member) -> None:

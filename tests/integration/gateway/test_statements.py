@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from contracts.billing import (
     AccountStatement,
@@ -101,6 +101,18 @@ async def test_a_page_shows_it_and_says_when_it_is_too_much(world: World) -> Non
         assert (
             await member.get("/console/customers/00000000-0000-0000-0000-000000000001/statement")
         ).status_code == 404
+
+
+async def test_it_goes_until_the_merchants_day_which_begins_before_the_readers(world: World) -> None:
+    """At half past eleven in London it is tomorrow in Berlin, and what has just been paid is booked there."""
+    customer = await world.customer(await world.merchant(time_zone="Europe/Berlin"))
+    world.owners.answers[AccountStatement] = answered
+    world.h.clock.at = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
+    async with world.client(Cookie=f"portal={await world.sign_in(await world.contact(customer))}") as contact:
+        assert (await contact.get("/portal/payments/statement")).status_code == 200
+    assert world.owners.asked[-1].request == AccountStatement(
+        customer_id=CustomerId(customer.id), from_on=date(2026, 1, 1), to_on=date(2026, 3, 3)
+    )
 
 
 async def test_a_wrong_period_is_named_as_it_was_given(world: World) -> None:
