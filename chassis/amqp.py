@@ -58,8 +58,8 @@ class Link:
     async def __aexit__(self, *_: object) -> None:
         if self._keeper is not None:
             await end([self._keeper], patience=1)
-        if self._connection is not None and not self._connection.is_closed:
-            await asyncio.wait({asyncio.ensure_future(self._connection.close())}, timeout=2)
+        if self._connection is not None:
+            await _close(self._connection)
 
     @property
     def connected(self) -> bool:
@@ -109,8 +109,17 @@ class Link:
             pause = min(pause * 2, 2.0)
 
     async def _connect(self) -> asyncio.Future[object]:
-        connection = await aiormq.connect(self.url)
-        self._connection = connection
+        # Known before it is up: whoever is cancelled in the moment in which it comes up would leave it behind, open, with
+        # tasks that nobody ends.
+        connection = self._connection = aiormq.Connection(self.url)
+        try:
+            return await self._open(connection)
+        except BaseException:
+            await _close(connection)
+            raise
+
+    async def _open(self, connection: AbstractConnection) -> asyncio.Future[object]:
+        await connection.connect()
         self.user = str(connection.url.user or "guest")
         self._confirmed = await connection.channel(publisher_confirms=True, on_return_raises=True)
         self._fast = await connection.channel(publisher_confirms=False)
