@@ -52,6 +52,7 @@ class Consumers:
         self._broker: RabbitBroker | None = None
         self._starting: asyncio.Future[None] | None = None
         self._subscribers: list[RabbitSubscriber] = []
+        self._handler: Callable[[IncomingMessage], Awaitable[None]] = _by_delivered
         self._fate = Fate(runtime.rpc.link)
         # Asked twice per message, and it reads a URL. Bounded: a forger may name any sender.
         self._user = lru_cache(64)(runtime.settings.broker_user)
@@ -95,23 +96,24 @@ class Consumers:
             graceful_timeout=self.runtime.settings.drain_seconds,
             reconnect_interval=1.0,
             timeout=_CONNECT_SECONDS,
+            default_channel=Channel(publisher_confirms=False),
             logger=None,
         )
         self._broker = broker
-        self._subscribers = []
+        self._subscribers, self._handler = [], _by_delivered
         service = self.runtime.service
-        requests = Channel(prefetch_count=_REQUEST_PREFETCH)
+        requests = _channel(_REQUEST_PREFETCH)
         for name in topology.answered_requests(service):
             queue = REQUESTS[name].queue()
             self._subscribe(broker, queue, topology.command_queue_arguments(), requests, self._answer)
         for follower in self._followers:
             name = follower_queue(service, NOUNS[follower.noun])
-            channel = Channel(prefetch_count=_FOLLOWER_PREFETCH)
+            channel = _channel(_FOLLOWER_PREFETCH)
             self._subscribe(broker, name, topology.consumed_arguments(name), channel, follower.take)
         for event, handler in self.runtime.wiring.facts.items():
             name = fact_queue(service, EVENTS[event.wire_type])
             listener = FactListener(self.runtime.db, event, handler, self._check, self._fate)
-            channel = Channel(prefetch_count=_FACT_PREFETCH)
+            channel = _channel(_FACT_PREFETCH)
             self._subscribe(broker, name, topology.consumed_arguments(name), channel, listener.take)
         # Never cancelled midway: aio-pika would go on connecting, for a connection that nobody can close any more, and its
         # task outlives even the end of the loop.
@@ -142,15 +144,17 @@ class Consumers:
                 self.in_flight -= 1
 
         subscriber = broker.subscriber(
-            RabbitQueue(queue, durable=True, arguments=arguments),  # type: ignore[call-overload]  # quorum's typed arguments do not list all that RabbitMQ takes
+            _Queue(queue, durable=True, arguments=arguments),  # type: ignore[call-overload]  # quorum's typed arguments do not list all that RabbitMQ takes
             channel=channel,
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
         )
-        subscriber(_by_delivered)
+        # One handler for all: what FastStream makes of each holds a mock, and to make one takes longer than to subscribe.
+        self._handler = subscriber(self._handler)
         # FastStream connects, declares, consumes and comes back. Of a message's way through it (parser, decoder,
         # middlewares, context, response) we use nothing, and it costs as much as all the rest: see docs/performance.md.
         subscriber.consume = delivered  # type: ignore[method-assign, assignment]  # the callback that it gives to aio-pika
+        subscriber._build_fastdepends_model = _nothing  # type: ignore[method-assign]  # noqa: SLF001 - for the same way
         self._subscribers.append(subscriber)
 
     async def _watch(self) -> None:
@@ -244,5 +248,20 @@ class Consumers:
         self._broker, self._starting, self._subscribers = None, None, []
 
 
+class _Queue(RabbitQueue):
+    def add_prefix(self, prefix: str) -> RabbitQueue:
+        """Stay as it is: our brokers have no prefix, and FastStream would copy it deeply to find that out."""
+        return self if not prefix else super().add_prefix(prefix)
+
+
+def _channel(prefetch: int) -> Channel:
+    """A channel to consume on; nothing is published there, so it asks for no confirms."""
+    return Channel(prefetch_count=prefetch, publisher_confirms=False)
+
+
 async def _by_delivered(_: IncomingMessage) -> None:
     """Stand where FastStream wants a handler to be; messages go to `delivered`."""
+
+
+def _nothing() -> None:
+    """Stand where FastStream builds a model of the handler."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -167,6 +167,7 @@ class Database:
         # First come, first served: asyncpg's pool wakes who waits longest and lets a newcomer take the connection before they
         # run, so that under load some wait for ever while others pass.
         self._turns = asyncio.Semaphore(size)
+        self._opening = asyncio.Lock()
         self._pool: asyncpg.Pool[Row] | None = None
         self._bells: dict[str, WeakKeyDictionary[asyncio.Task[Any], asyncio.Event]] = {}
         self._listener: asyncio.Task[None] | None = None
@@ -176,6 +177,8 @@ class Database:
             self.url,
             min_size=1,
             max_size=self._size,
+            # To connect: whoever else wants one more waits for it.
+            timeout=10,
             command_timeout=30,
             reset=_leave_as_is,
             server_settings={
@@ -208,7 +211,10 @@ class Database:
         """A connection of the pool, in turn. Raises DatabaseAwayError when there is none to be had."""
         async with self._turns:
             try:
-                connection = await self.pool.acquire()
+                # One is opened at a time: that takes longer than most of what they are for, and meanwhile one comes free.
+                # Without it, a service that starts opens as many as it may, a process of the server's each.
+                async with self._opening if not self.pool.get_idle_size() else nullcontext():
+                    connection = await self.pool.acquire()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as away:
                 raise DatabaseAwayError(f"No connection to the database: {away!r}") from away
             try:

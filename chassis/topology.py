@@ -149,18 +149,20 @@ async def declare(channel: AbstractChannel, service: Service) -> None:
     The others' queues are declared too so that no event is lost that is announced before its listener first starts.
     """
     for exchange in (PUBLIC, INTERNAL):
-        await channel.exchange_declare(exchange, exchange_type="topic", durable=True)
-    await channel.exchange_declare(DEAD, exchange_type="direct", durable=True)
+        await channel.exchange_declare(exchange, exchange_type="topic", durable=True, nowait=True)
+    await channel.exchange_declare(DEAD, exchange_type="direct", durable=True, nowait=True)
     for seconds in RETRY_SECONDS:
-        await channel.exchange_declare(retry_exchange(seconds), exchange_type="fanout", durable=True)
+        await channel.exchange_declare(retry_exchange(seconds), exchange_type="fanout", durable=True, nowait=True)
     wanted = [*shared_queues(), *queues(service)]
     for other in SERVICES:
         if other != service:
             wanted += [queue for queue in event_queues(other) if _hears(queue, service)]
     for queue in wanted:
-        await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments, nowait=True)
         for exchange, key in queue.bindings:
-            await channel.queue_bind(queue.name, exchange, routing_key=key)
+            await channel.queue_bind(queue.name, exchange, routing_key=key, nowait=True)
+    # A channel's methods are done in their order: with this answered, all the others are done. A refused one has closed it.
+    await channel.queue_declare(LOG, passive=True)
 
 
 def _hears(queue: Queue, service: Service) -> bool:

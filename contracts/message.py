@@ -599,6 +599,17 @@ def secret_fields(model: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str,
         for argument in get_args(model):
             yield from secret_fields(argument, path)
         return
+    for rest in _secrets_in(model):
+        yield (*path, *rest)
+
+
+@cache
+def _secrets_in(model: type[BaseModel]) -> tuple[tuple[str, ...], ...]:
+    """Of one model, once: the same states are in hundreds of messages."""
+    return tuple(_fields_marked(model))
+
+
+def _fields_marked(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
     for name, field in model.model_fields.items():
         marked = any(isinstance(each, SecretMark) for each in field.metadata)
         if marked or any(
@@ -607,9 +618,9 @@ def secret_fields(model: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str,
             if argument is not NoneType
             for each in getattr(argument, "__metadata__", ())
         ):
-            yield (*path, name)
+            yield (name,)
         else:
-            yield from secret_fields(field.annotation, (*path, name))
+            yield from secret_fields(field.annotation, (name,))
 
 
 def utc(moment: datetime) -> str:

@@ -139,6 +139,14 @@ async def test_each_services_user_may_declare_the_topology_of_its_service(vhost:
     assert {queue.name for queue in topology.queues(service)} <= declared
 
 
+async def test_a_queue_that_is_there_with_other_arguments_is_an_error(vhost: parts.Vhost) -> None:
+    connection = await aiormq.connect(vhost.url("todos"))
+    await (await connection.channel()).queue_declare("todos.dead", durable=True)
+    with pytest.raises(aiormq.exceptions.ChannelPreconditionFailed, match="inequivalent arg"):
+        await topology.declare(await connection.channel(), "todos")
+    await connection.close()
+
+
 async def test_no_service_reads_the_commands_of_another(vhost: parts.Vhost) -> None:
     owner = await aio_pika.connect(vhost.url("identity"))
     async with owner:

@@ -37,6 +37,24 @@ async def test_who_waits_for_a_connection_gets_it_before_whoever_comes_later(dat
     assert served == ["first", "later", "later", "later"]
 
 
+async def test_many_who_come_at_once_and_are_soon_done_do_not_fill_the_server(database: str) -> None:
+    async with Database(database, "todos", Clock()) as db:
+        assert await asyncio.gather(*(db.fetchval("SELECT 1") for _ in range(10))) == [1] * 10
+        assert db.pool.get_size() <= 5
+        # Those who stay get one each.
+        staying = asyncio.Barrier(11)
+
+        async def stay() -> None:
+            async with db.transaction(cause()):
+                await staying.wait()
+
+        tasks = [asyncio.create_task(stay()) for _ in range(10)]
+        async with asyncio.timeout(10):
+            await staying.wait()
+        await asyncio.gather(*tasks)
+        assert db.pool.get_size() == 10
+
+
 async def test_a_database_that_takes_no_connection_is_away_whatever_it_says_and_is_asked_again(database: str) -> None:
     """It says so with an error of its own (here 55000); a message that meets it would be dead after its last try."""
     name = urlsplit(database).path.removeprefix("/")
