@@ -74,7 +74,7 @@ def invoice_pdf(invoice: Invoice, merchant: Merchant, logo: Logo | None, locale:
         "facts": facts,
         **_lines(words, invoice),
         "totals": _totals(words, invoice),
-        "note": _("Prices include tax.") if invoice.tax_inclusive and invoice.tax else None,
+        "note": _("Unit prices include tax, amounts do not.") if invoice.tax_inclusive and invoice.tax else None,
         "memo": words.apart(_breakable(invoice.memo)) if invoice.memo else None,
     }
     return _compile("invoice.typ", data, invoice.opened_at or invoice.created_at)

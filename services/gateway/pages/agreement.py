@@ -68,6 +68,11 @@ def _may_cancel(agreed: Subscription) -> bool:
     return agreed.allow_customer_cancel and (agreed.kind != "payment_plan" or agreed.plan_on_cancel != "ask")
 
 
+def is_term_over(agreed: Subscription) -> bool:
+    """Whether as many payments have been made as the customer must make before they may cancel it."""
+    return agreed.charges_paid >= agreed.minimum_payments
+
+
 def _rest(agreed: Subscription, reader: Reader) -> list[str]:
     """What becomes of the instalments to come when the customer cancels."""
     if agreed.kind != "payment_plan" or not _may_cancel(agreed):
@@ -135,7 +140,7 @@ class Choice:
 def choices(agreed: Subscription, *, member: bool) -> list[Choice]:
     """What there is to do as it stands; a customer who may not do it themselves may ask for it."""
     may_pause = member or agreed.allow_customer_pause
-    may_cancel = member or _may_cancel(agreed)
+    may_cancel = member or (_may_cancel(agreed) and is_term_over(agreed))
     if agreed.status in {"cancelled", "completed"}:
         return []
     if agreed.status == "pending":
@@ -148,7 +153,9 @@ def choices(agreed: Subscription, *, member: bool) -> list[Choice]:
     elif agreed.cancel_on is None and agreed.next_charge is not None:
         found.append(Choice("pause", _("Pause") if may_pause else _("Ask for a pause"), ask=not may_pause))
     if agreed.cancel_on is not None:
-        found.append(Choice("undo-cancel", _("Do not cancel after all"), ask=not may_cancel))
+        may_undo = member or (_may_cancel(agreed) and agreed.cancelled_by != "merchant")
+        label = _("Do not cancel after all") if may_undo else _("Ask not to cancel it")
+        found.append(Choice("undo-cancel", label, ask=not may_undo))
     else:
         label = _("Cancel it") if may_cancel else _("Ask to cancel it")
         found.append(Choice("cancel", label, ask=not may_cancel, danger=may_cancel))

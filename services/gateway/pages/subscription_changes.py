@@ -16,6 +16,7 @@ from services.gateway import commands
 from services.gateway.security import Session
 from services.gateway.security.doors import ContactSession, MemberSession
 
+from .agreement import is_term_over
 from .forms import Form
 from .language import Reader
 from .language import gettext_noop as _
@@ -52,12 +53,31 @@ register_url_convertor("change", _Verb())
 
 _CHOSEN = {"pause": ("when", "until"), "cancel": ("when", "rest")}
 """What there is to choose about an action, by the names of billing's fields."""
+_CHOSEN_ANEW = _("You have chosen something else. This is what it changes; please confirm it.")
 _WISHES = {"pause": "pause", "resume": "resume", "cancel": "cancel", "undo-cancel": "other"}
 
 
 def _chosen(verb: str, form: Form) -> dict[str, str]:
     """What was chosen; an empty field is not said, so that billing's own default holds."""
     return {name: given for name in _CHOSEN.get(verb, ()) if (given := form.given(name))}
+
+
+def _offered(agreed: Subscription, verb: str, session: Session) -> list[str]:
+    """What this person may choose about it, of what there is."""
+    recurring = agreed.kind == "recurring"
+    may = {"when": recurring, "until": True, "rest": not recurring and session.is_member}
+    return [name for name in _CHOSEN.get(verb, ()) if agreed.status != "pending" and may[name]]
+
+
+def _chosen_anew(form: Form) -> bool:
+    """Whether another choice is sent than the one whose consequences stood on the page."""
+    return any(form.get(name).strip() != seen for name, seen in form.group("seen").items())
+
+
+def _is_endless(agreed: Subscription, verb: str, form: Form) -> bool:
+    """Whether the charges of a preview go on after those of the two years that billing looks ahead."""
+    until = form.given("until") if verb == "pause" else agreed.resumes_on if verb == "resume" else None
+    return agreed.kind == "recurring" and agreed.ends_on is None and agreed.ends_after is None and not until
 
 
 async def _preview(
@@ -85,15 +105,21 @@ async def _show(request: Request, session: Session, base: str, agreed: Subscript
         base=base,
         verb=verb,
         form=form,
+        chosen=_CHOSEN.get(verb, ()),
+        offered=_offered(agreed, verb, session),
+        endless=_is_endless(agreed, verb, form),
         preview=seen,
-        why_not=_why_not(seen, page.reader),
+        why_not=_why_not(seen, agreed, page.reader),
         wish=_WISHES[verb],
     )
 
 
-def _why_not(seen: SubscriptionPreview | None, reader: Reader) -> str:
+def _why_not(seen: SubscriptionPreview | None, agreed: Subscription, reader: Reader) -> str:
     if seen is None or seen.allowed:
         return ""
+    if seen.why_not == "minimum-term" and not is_term_over(agreed):
+        text = _("It can be cancelled only after the payments that were agreed: %(paid)s of %(all)s so far.")
+        return reader.gettext(text) % {"paid": agreed.charges_paid, "all": agreed.minimum_payments}
     return explain_refused_change(seen.why_not or "", seen.reason or "", reader)
 
 
@@ -116,6 +142,9 @@ async def _carry_out(request: Request, session: Session, base: str, subscription
     agreed = await subscription_of(request, session, subscription_id)
     form = await Form.posted(request)
     page = await Page.of(request, session)
+    if form.get("look") or _chosen_anew(form):
+        form.problem = "" if form.get("look") else page.reader.gettext(_CHOSEN_ANEW)
+        return await _show(request, session, base, agreed, verb, form)
     given: dict[str, Any] = {"subscription_id": agreed.id, **_chosen(verb, form)}
     if verb == "cancel":
         given["reason"] = form.given("reason")

@@ -232,6 +232,62 @@ async def test_a_cancellation_is_shown_before_it_is_confirmed_and_sent_as_shown(
     assert (order.when, order.rest, order.reason) == ("period_end", None, "Too dear")
 
 
+async def test_a_choice_whose_consequences_were_not_looked_at_is_shown_first(
+    world: World, customer: Customer, contact: Contact
+) -> None:
+    agreed = await accepted(world, customer, allow_customer_cancel=True)
+    seen = SubscriptionPreview(allowed=True, effective_on=date(2026, 3, 2), status="active")
+    world.owners.answers[PreviewSubscription] = lambda _: seen
+    world.owners.answers[CancelSubscription] = lambda _: agreed.model_copy(update={"status": "cancelled"})
+    base = f"/portal/subscriptions/{agreed.id}"
+    chosen = {"seen.when": "period_end", "when": "now", "reason": "Too dear"}
+    async with await signed_in(world, contact) as browser:
+        anew = await posted(browser, f"{base}/cancel", **chosen)
+        assert (anew.status_code, "You have chosen something else." in anew.text) == (200, True)
+        assert 'name="seen.when" value="now"' in anew.text
+        assert "Too dear" in anew.text
+        looked = await posted(browser, f"{base}/cancel", look="again", **chosen)
+        assert (looked.status_code, "You have chosen something else." in looked.text) == (200, False)
+        assert CancelSubscription not in {type(each.request) for each in world.owners.asked}
+        answer = await posted(browser, f"{base}/cancel", **chosen | {"seen.when": "now"})
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{base}?done=cancelled")
+    [order] = [each.request for each in world.owners.asked if isinstance(each.request, CancelSubscription)]
+    assert (order.when, order.reason) == ("now", "Too dear")
+
+
+async def test_before_the_minimum_term_is_over_the_customer_asks_and_is_told_how_far_it_is(
+    world: World, customer: Customer, contact: Contact
+) -> None:
+    agreed = await accepted(world, customer, allow_customer_cancel=True, minimum_payments=3, charges_paid=1)
+    seen = SubscriptionPreview(allowed=False, why_not="minimum-term", reason="Two more.", ask=True, status="active")
+    world.owners.answers[PreviewSubscription] = lambda _: seen
+    base = f"/portal/subscriptions/{agreed.id}"
+    async with await signed_in(world, contact) as browser:
+        page = (await browser.get(base)).text
+        assert f'href="{base}/ask?wish=cancel">Ask to cancel it</a>' in page
+        assert f'href="{base}/cancel"' not in page
+        refused = (await browser.get(f"{base}/cancel")).text
+        assert "only after the payments that were agreed: 1 of 3 so far." in refused
+
+
+async def test_a_planned_cancellation_is_seen_in_the_list_and_taken_back_by_whoever_planned_it(
+    world: World, customer: Customer, contact: Contact, member: Member
+) -> None:
+    ends: dict[str, Any] = {"allow_customer_cancel": True, "cancel_on": date(2026, 4, 2), "next_charge": None}
+    own = await accepted(world, customer, cancelled_by="customer", **ends)
+    theirs = await accepted(world, customer, cancelled_by="merchant", **ends)
+    async with await signed_in(world, contact) as browser:
+        assert (await browser.get("/portal/subscriptions")).text.count("none, it ends on Apr 2, 2026") == 2
+        page = (await browser.get(f"/portal/subscriptions/{own.id}")).text
+        assert "Do not cancel after all" in page
+        assert "You may cancel it at any time." not in page
+        page = (await browser.get(f"/portal/subscriptions/{theirs.id}")).text
+        assert "Ask not to cancel it" in page
+        assert "Do not cancel after all" not in page
+    async with await signed_in(world, member) as browser:
+        assert "Do not cancel after all" in (await browser.get(f"/console/subscriptions/{own.id}")).text
+
+
 async def test_a_pause_that_cannot_be_comes_back_with_what_was_chosen(
     world: World, customer: Customer, contact: Contact
 ) -> None:
