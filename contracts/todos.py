@@ -47,7 +47,7 @@ class TodoSubject(Shape):
     label: str
     """What people call it: the invoice's number, a card's last four digits, the subscription's title."""
     amount: int | None = None
-    """What is due on it while it is open, its total once it is closed, in minor units of `currency`."""
+    """What may be paid now while it is open, its total once it is closed, in minor units of `currency`."""
     currency: str | None = None
     """ISO 4217."""
 

@@ -76,15 +76,16 @@ def is_step(before: Status, after: Status) -> bool:
     return "open" in (before, after)
 
 
-def demand_of(invoice_status: str, *, opened: bool, deleted: bool) -> Status | None:
+def demand_of(invoice_status: str, *, opened: bool, deleted: bool, payable: bool) -> Status | None:
     """What the newest state of an invoice asks of its to-do; None: there need not be one.
 
     A function of that state alone, so that the order in which states come cannot matter. An invoice that was withdrawn
-    before it ever opened asked nobody for money.
+    before it ever opened asked nobody for money. One that nothing is `payable` on, since all of it is on its way, does not
+    ask for it again; it does when the debit fails.
     """
     match invoice_status:
         case "open" if not deleted:
-            return "open"
+            return "open" if payable else "cancelled"
         case "paid" if not deleted:
             return "done"
         case "open" | "paid" | "void" | "uncollectible":

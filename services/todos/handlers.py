@@ -115,7 +115,12 @@ async def delete_todo(tx: Tx, command: DeleteTodo) -> Todo:
 async def follow_invoice(tx: Tx, change: Change[Invoice]) -> None:
     """Make the invoice's one to-do match the invoice's newest state."""
     invoice = change.state
-    asked = demand_of(invoice.status, opened=invoice.opened_at is not None, deleted=invoice.deleted)
+    asked = demand_of(
+        invoice.status,
+        opened=invoice.opened_at is not None,
+        deleted=invoice.deleted,
+        payable=invoice.amount_due > invoice.amount_processing,
+    )
     if asked is None:
         return
     todo = await store.lock_todo_of(tx, invoice.merchant_id, "invoice", invoice.id)
@@ -181,13 +186,13 @@ async def _make(tx: Tx, made: Todo) -> None:
 
 
 def _matching(todo: Todo, invoice: Invoice, asked: Status, now: datetime) -> Todo:
-    """The to-do as the invoice's state has it. `amount` is what is due while open, the total once closed."""
+    """The to-do as the invoice's state has it. `amount` is what may be paid now while open, the total once closed."""
     label = invoice.number or ""
     subject = TodoSubject(
         kind="invoice",
         id=invoice.id,
         label=label,
-        amount=invoice.amount_due if asked == "open" else invoice.total,
+        amount=invoice.amount_due - invoice.amount_processing if asked == "open" else invoice.total,
         currency=invoice.currency,
     )
     title = f"Pay {label}".strip()

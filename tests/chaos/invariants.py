@@ -384,9 +384,13 @@ def owners(books: Books) -> Check:
 
 
 def bills(books: Books) -> Check:
-    """Each invoice has one to-do, open while it is open and done when it is paid."""
+    """Each invoice has one to-do, open while something may be paid on it and done when it is paid."""
     due = {
-        row["id"]: "open" if row["status"] == "open" else "done"
+        row["id"]: "done"
+        if row["status"] == "paid"
+        else "open"
+        if row["total"] - row["amount_paid"] > row["amount_processing"]
+        else "cancelled"
         for row in books.invoices
         if row["status"] in ("open", "paid")
     }

@@ -140,7 +140,12 @@ class Seed:
         unwanted = {
             "being_paid": BeingPaid(payment_id=new_id(), since=make.NOW - timedelta(minutes=7), by="Sam Okafor")
         }
-        parts: dict[str, Any] = {"allow_partial": True, "amount_paid": 20_000, "amount_due": 40_000}
+        parts: dict[str, Any] = {
+            "allow_partial": True,
+            "amount_paid": 20_000,
+            "amount_due": 40_000,
+            "amount_processing": 15_000,
+        }
         gone: dict[str, Any] = {"amount_due": 0, "closed_at": make.NOW}
         made = {
             "open": make.invoice(of, 129_090, token="open" * 10, number="INV-101", **rich),
@@ -155,6 +160,9 @@ class Seed:
             "given_up": make.invoice(of, 8_000, number="INV-90", status="uncollectible", **gone),
             "draft": make.invoice(of, 5_000, number=None, status="draft", link=None, opened_at=None),
             "declined": make.invoice(of, 2_500, token="declined" * 5, number="INV-104", last_decline=decline),
+            "debited": make.invoice(
+                of, 11_900, token="debit" * 8, number="INV-99", amount_processing=11_900, due_on=make.due(-1)
+            ),
             "in_parts": make.invoice(of, 60_000, token="parts" * 8, number="INV-105", **parts),
         }
         links: dict[str, dict[str, Any]] = {
@@ -362,7 +370,7 @@ VISITOR = [
     "/invitations/live-invitation-of-somebody-new",
     "/invitations/known-invitation-of-a-known-person",
     *(f"/invitations/{why}-invitation-link-of-old" for why in ("accepted", "expired", "revoked", "superseded", "unknown")),
-    *(f"/pay/{name}" for name in ("open" * 10, "paying" * 7, "paid" * 10, "void" * 10, "declined" * 5, "parts" * 8)),
+    *(f"/pay/{name}" for name in ("open" * 10, "paying" * 7, "paid" * 10, "void" * 10, "declined" * 5, "parts" * 8, "debit" * 8)),
     f"/pay/{'open' * 10}?paid=confirming",
     *(f"/pay/{name * 8}" for name in ("agree", "offer", "newer", "shut", "lapsed")),
     f"/pay/{'lapsed' * 8}?done=fresh-link",
@@ -392,7 +400,7 @@ def pages_of(seed: Seed, *, full: bool) -> dict[str, list[str]]:
     ]
     if not full:
         return {"contact": contact, "member": member}
-    shown = ("open", "overdue", "paying", "paid", "refunded", "void", "declined", "in_parts")
+    shown = ("open", "overdue", "paying", "paid", "refunded", "void", "declined", "in_parts", "debited")
     contact += [f"/portal/payments/{seed.made[name].id}" for name in shown]
     contact += [f"/portal/payments/{seed.made['open'].id}?paid=confirming", f"/portal/todos/{seed.own.id}"]
     contact += ["/portal/payment-methods", "/portal/payment-methods/saving?since=1&added=confirming"]

@@ -56,6 +56,9 @@ async def mail_facts(work: Work, question: BillingMailFacts, *, secret_key: str)
     facts = invoice.model_dump(mode="json")
     if invoice.status != "open":
         return MailFacts(still_true=False, why_not=invoice.status, facts=facts)
+    if invoice.amount_due <= invoice.amount_processing:
+        # A debit is going to pay all of it: whoever gave it must not be asked for the money a second time.
+        return MailFacts(still_true=False, why_not="processing", facts=facts)
     if question.kind in _CHARGE_FAILED:
         if archiving.is_closed(await copies.customer(work.db, invoice.merchant_id, invoice.customer_id)):
             return MailFacts(still_true=False, why_not="archived", facts=facts)

@@ -68,9 +68,14 @@ def standing(invoice: Invoice, today: date) -> str:
         return invoice.status
     if invoice.being_paid is not None:
         return "being_paid"
-    if 0 < invoice.amount_due <= invoice.amount_processing:
+    if invoice.amount_due > 0 and not payable(invoice):
         return "processing"
     return "overdue" if overdue(invoice, today) else "open"
+
+
+def payable(invoice: Invoice) -> int:
+    """What is still to be paid, in minor units: less what is on its way, which nobody is asked for twice."""
+    return max(invoice.amount_due - invoice.amount_processing, 0)
 
 
 def overdue(thing: Invoice | Todo, today: date) -> bool:
@@ -158,6 +163,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "method_standing": cards.standing,
     "buyer": lambda invoice: (invoice.buyer.company or invoice.buyer.name) if invoice.buyer else NOTHING,
     "overdue": overdue,
+    "payable": payable,
     "role_name": lambda role, reader: reader.gettext(_ROLES.get(role, role)),
     "standing": standing,
     "tel": _tel,

@@ -30,9 +30,14 @@ class Outstanding:
 
 @dataclass(frozen=True)
 class PortalHome:
-    """A customer's home. `open_invoices` are the earliest due, `paid` the latest paid; `overdue` counts all that are."""
+    """A customer's home. `open_invoices` are the earliest due, `paid` the latest paid; `overdue` counts all that are.
+
+    What is on its way is asked of nobody again: `due`, `overdue` and `open_invoices` are without it.
+    """
 
     due: tuple[Outstanding, ...]
+    on_its_way: tuple[Money, ...]
+    """What debits that are being processed are going to pay, by currency."""
     overdue: int
     open_invoices: tuple[Invoice, ...]
     paid: tuple[Invoice, ...]
@@ -89,12 +94,21 @@ async def portal_home(db: Reader, viewer: Viewer, *, today: date, news: Collecti
                json_build_object('currency', currency, 'amount', sum(amount), 'invoices', sum(invoices))::text AS value
         FROM due_by_customer WHERE customer_id = $2 AND merchant_id = $1 GROUP BY currency HAVING sum(invoices) > 0
         UNION ALL
+        SELECT 'on_its_way', json_build_object(
+            'currency', currency, 'amount', sum(least(amount_processing, amount_due)),
+            'invoices', count(*) FILTER (WHERE amount_processing >= amount_due))::text
+        FROM copy_invoice
+        WHERE customer_id = $2 AND merchant_id = $1 AND status = 'open' AND NOT deleted AND amount_processing > 0
+        GROUP BY currency
+        UNION ALL
         SELECT 'overdue', count(*)::text FROM copy_invoice
         WHERE customer_id = $2 AND merchant_id = $1 AND status = 'open' AND NOT deleted AND due_on < $4
+          AND amount_due > amount_processing
         UNION ALL
         SELECT 'open', state::text FROM (
             SELECT state FROM copy_invoice
             WHERE customer_id = $2 AND merchant_id = $1 AND status = 'open' AND NOT deleted
+              AND amount_due > amount_processing
             ORDER BY due_on, id LIMIT $3) AS i
         UNION ALL
         SELECT 'paid', state::text FROM (
@@ -118,12 +132,15 @@ async def portal_home(db: Reader, viewer: Viewer, *, today: date, news: Collecti
         SHOWN,
         today,
     )
-    values: dict[str, list[str]] = {"due": [], "overdue": [], "open": [], "paid": [], "todo": [], "next": []}
+    values: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
         values[row["kind"]].append(row["value"])
     lately = await timeline(db, viewer, types=news, limit=2 * SHOWN)
+    coming = {each.money.currency: each for each in map(_outstanding, values["on_its_way"])}
+    owed = [_without(each, coming.get(each.money.currency)) for each in map(_outstanding, values["due"])]
     return PortalHome(
-        due=tuple(sorted((_outstanding(each) for each in values["due"]), key=lambda each: each.money.currency)),
+        due=tuple(sorted((each for each in owed if each.invoices), key=lambda each: each.money.currency)),
+        on_its_way=tuple(coming[currency].money for currency in sorted(coming)),
         overdue=int(values["overdue"][0]),
         open_invoices=tuple(Invoice.model_validate_json(each) for each in values["open"]),
         paid=tuple(Invoice.model_validate_json(each) for each in values["paid"]),
@@ -221,6 +238,13 @@ def _total(days: list[DayIncome]) -> tuple[Money, ...]:
 def _outstanding(value: str) -> Outstanding:
     found = json.loads(value)
     return Outstanding(Money(int(found["amount"]), found["currency"]), int(found["invoices"]))
+
+
+def _without(owed: Outstanding, coming: Outstanding | None) -> Outstanding:
+    """What is left to ask for: less what is on its way, and without the invoices that it is going to settle."""
+    if coming is None:
+        return owed
+    return Outstanding(owed.money - coming.money, owed.invoices - coming.invoices)
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -92,14 +92,14 @@ async def invoices_of(
 
 
 async def past_due(db: Reader, viewer: Viewer, subscription_ids: Sequence[UUID], today: date) -> frozenset[UUID]:
-    """Those of the subscriptions that have an open invoice which was due before `today`."""
+    """Those of the subscriptions that have an open invoice which was due before `today`, and nothing on its way to pay it."""
     if not subscription_ids:
         return frozenset()
     rows = await db.fetch(
         """
         SELECT DISTINCT subscription_id AS id FROM copy_invoice
         WHERE subscription_id = ANY($1::uuid[]) AND subscription_id IS NOT NULL AND merchant_id = $2
-          AND status = 'open' AND NOT deleted AND due_on < $3
+          AND status = 'open' AND NOT deleted AND due_on < $3 AND amount_due > amount_processing
         """,
         list(subscription_ids),
         viewer.merchant_id,

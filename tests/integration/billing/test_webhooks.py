@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from contracts.billing import GiveUpInvoice, InvoiceAlreadyPaid, VoidInvoice
+from contracts.billing import BillingMailFacts, GiveUpInvoice, Invoice, InvoiceAlreadyPaid, VoidInvoice
 from contracts.message import InvoiceId
 from services.billing import schedules
 from services.billing.store import payments
@@ -302,11 +302,22 @@ async def test_a_debit_under_way_blocks_every_other_payment_until_it_has_failed(
     assert (waiting.amount_processing, waiting.being_paid, waiting.status) == (1250, None, "open")
     with pytest.raises(Exception, match="being processed"):
         await fake_shop.pay(invoice, fake_shop.contact())
+    assert await _asks_for_money(fake_shop, invoice) == [(False, "processing")] * 3
     fake(fake_shop).debit_fails(session)
     await fake_shop.till.deliver()
     await fake_shop.work()
     assert await fake_shop.news() == ["payment.failed", "invoice.payment_ended"]
     assert (await fake_shop.invoice(invoice)).amount_processing == 0
+    assert await _asks_for_money(fake_shop, invoice) == [(True, None)] * 3
+
+
+async def _asks_for_money(shop: Shop, invoice: Invoice) -> list[tuple[bool, str | None]]:
+    """Whether each mail that asks to pay the invoice would be sent now, and why not."""
+    kinds: tuple[Literal["payment_link", "payment_failed", "confirm_payment"], ...]
+    kinds = ("payment_link", "payment_failed", "confirm_payment")
+    asked = [BillingMailFacts(kind=kind, id=InvoiceId(invoice.id)) for kind in kinds]
+    told = [await shop.h.ask(each, merchant_id=shop.merchant_id) for each in asked]
+    return [(each.still_true, each.why_not) for each in told]
 
 
 async def test_a_debit_that_arrives_settles(fake_shop: Shop) -> None:

@@ -38,10 +38,29 @@ async def test_an_invoice_whose_debit_is_under_way_is_neither_overdue_nor_to_be_
     await world.hear(InvoiceOpened(state=bill))
     for path in ("/portal", "/portal/payments", f"/portal/payments/{bill.id}?paid=confirming"):
         page = await read(world, contact, path)
-        assert "Being processed" in page
+        assert "€119.00 is on its way." in page
+        assert ("Being processed" in page) == (path != "/portal")
+        assert "overdue" not in page.lower()
         assert not PAYABLE.search(page)
         assert "Your payment is being confirmed." not in page
     assert "The money is on its way." in await read(world, member, f"/console/invoices/{bill.id}")
+
+
+async def test_what_is_on_its_way_is_told_beside_what_is_due_and_not_in_it(world: World) -> None:
+    customer, contact, _ = await people(world)
+    coming, other = invoice(customer, due_on=START.date() - timedelta(days=3)), invoice(customer)
+    partly = invoice(customer).model_copy(update={"amount_processing": 5_000})
+    for bill in (coming.model_copy(update={"amount_processing": coming.amount_due}), other, partly):
+        await world.hear(InvoiceOpened(state=bill))
+    home = await read(world, contact, "/portal")
+    assert re.findall(r'class="hero-amount"><bdi class="amount">([^<]*)<', home) == ["€188.00"]
+    assert "2 open invoices" in home
+    assert "overdue" not in home
+    assert "€169.00 is on its way." in home
+    assert f"/portal/payments/{coming.id}/pay" not in home
+    page = await read(world, contact, f"/portal/payments/{partly.id}")
+    assert "€50.00 is on its way." in page
+    assert "Pay €69.00" in page
 
 
 async def failed(world: World, customer: Customer, **collection: object) -> Invoice:

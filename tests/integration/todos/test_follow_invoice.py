@@ -18,6 +18,8 @@ from contracts.billing import (
     InvoiceOpened,
     InvoicePaid,
     InvoicePartPaid,
+    InvoicePaymentEnded,
+    InvoicePaymentProcessing,
     InvoiceVoided,
 )
 from contracts.message import CustomerId, Event, MerchantId
@@ -47,6 +49,8 @@ PART_PAID = OPEN.model_copy(update={"amount_paid": 10000, "amount_due": 13800, "
 PAID_UP = PART_PAID.model_copy(update={"status": "paid", "amount_paid": 23800, "amount_due": 0, "paid_at": PAID})
 VOID = OPEN.model_copy(update={"status": "void", "amount_due": 0, "closed_at": PAID})
 GIVEN_UP = OPEN.model_copy(update={"status": "uncollectible", "closed_at": PAID})
+
+PROCESSING = OPEN.model_copy(update={"amount_processing": 23800})
 
 Story = list[Event[Invoice]]
 
@@ -130,6 +134,33 @@ async def test_a_paid_invoice_closes_it(todos: Harness) -> None:
     assert await facts(todos, todo) == ["created", "done"]
 
 
+async def test_an_invoice_whose_debit_is_under_way_does_not_ask_until_it_fails(todos: Harness) -> None:
+    told = story(InvoiceOpened(state=OPEN), InvoicePaymentProcessing(state=PROCESSING), InvoicePaymentEnded(state=OPEN))
+    todo = await tell(todos, told[:2])
+    assert todo is not None
+    assert (todo.status, todo.done_at) == ("cancelled", None)
+    todo = await tell(todos, told)
+    assert todo is not None
+    assert todo.subject is not None
+    assert (todo.status, todo.subject.amount) == ("open", 23800)
+    assert await facts(todos, todo) == ["created", "cancelled", "reopened"]
+
+
+async def test_a_debit_that_arrives_has_it_done(todos: Harness) -> None:
+    told = story(InvoiceOpened(state=OPEN), InvoicePaymentProcessing(state=PROCESSING), InvoicePaid(state=PAID_UP))
+    todo = await tell(todos, told)
+    assert todo is not None
+    assert (todo.status, todo.done_at) == ("done", PAID)
+
+
+async def test_a_part_that_is_on_its_way_is_not_asked_for(todos: Harness) -> None:
+    partly = OPEN.model_copy(update={"amount_processing": 10000})
+    todo = await tell(todos, story(InvoiceOpened(state=OPEN), InvoicePaymentProcessing(state=partly)))
+    assert todo is not None
+    assert todo.subject is not None
+    assert (todo.status, todo.subject.amount) == ("open", 13800)
+
+
 @pytest.mark.parametrize(
     "closing", [InvoiceVoided(state=VOID), InvoiceGivenUp(state=GIVEN_UP)], ids=["void", "given up"]
 )
@@ -195,6 +226,7 @@ LATER = st.lists(
             InvoiceOpened(state=OPEN),
             InvoicePartPaid(state=PART_PAID),
             InvoicePaid(state=PAID_UP),
+            InvoicePaymentProcessing(state=PROCESSING),
             InvoiceVoided(state=VOID),
             InvoiceGivenUp(state=GIVEN_UP),
         ]

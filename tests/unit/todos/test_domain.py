@@ -95,18 +95,21 @@ def test_what_is_done_or_cancelled_is_reopened_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "opened", "deleted", "asked"),
+    ("status", "opened", "deleted", "payable", "asked"),
     [
-        ("draft", False, False, None),
-        ("open", True, False, "open"),
-        ("paid", True, False, "done"),
-        ("void", True, False, "cancelled"),
-        ("uncollectible", True, False, "cancelled"),
-        ("void", False, False, None),
-        ("open", True, True, "cancelled"),
-        ("paid", True, True, "cancelled"),
-        ("draft", False, True, None),
+        ("draft", False, False, True, None),
+        ("open", True, False, True, "open"),
+        ("open", True, False, False, "cancelled"),
+        ("paid", True, False, False, "done"),
+        ("void", True, False, True, "cancelled"),
+        ("uncollectible", True, False, True, "cancelled"),
+        ("void", False, False, True, None),
+        ("open", True, True, True, "cancelled"),
+        ("paid", True, True, True, "cancelled"),
+        ("draft", False, True, True, None),
     ],
 )
-def test_what_an_invoice_asks_for(status: str, opened: bool, deleted: bool, asked: Status | None) -> None:
-    assert demand_of(status, opened=opened, deleted=deleted) == asked
+def test_what_an_invoice_asks_for(
+    status: str, opened: bool, deleted: bool, payable: bool, asked: Status | None
+) -> None:
+    assert demand_of(status, opened=opened, deleted=deleted, payable=payable) == asked
