@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from chassis.database import Database, Row, Tx
 from contracts.message import CustomerId, MerchantId
@@ -16,6 +17,17 @@ class Owner:
     customer_id: CustomerId
     account: str | None
     stripe_id: str
+
+
+class Due(NamedTuple):
+    """Whose methods are to be looked at.
+
+    `is_left`: the merchant has left the account, and no look was asked for. Nothing there is charged any more; but who
+    gave a method on a page that had been opened before is to hear of it, so a look that was asked for is made.
+    """
+
+    owner: Owner
+    is_left: bool
 
 
 _OWNER = "merchant_id, customer_id, account, stripe_id"
@@ -156,21 +168,23 @@ async def look_later(db: Database, owner: Owner, looked_at: datetime) -> None:
     )
 
 
-async def to_look_at(db: Database, before: datetime, limit: int) -> list[Owner]:
-    """Customers at Stripe, of every merchant, whose methods nobody has looked at since `before`; the longest ago first.
+async def to_look_at(db: Database | Tx, before: datetime, limit: int) -> list[Due]:
+    """Customers at Stripe, of every merchant, whose methods nobody has looked at since `before`.
 
-    Those at an account that the merchant has left only when a look was asked for: nothing there is charged any more, but
-    who gave a method on a page that had been opened before is to hear of it.
+    First those for whom a look was asked for, then the longest ago.
     """
     rows = await db.fetch(
         f"""
-        SELECT {_OWNER} FROM stripe_customer AS c
-        WHERE stripe_id IS NOT NULL AND (looked_at IS NULL OR looked_at < $1)
-          AND (looked_at IS NULL OR account = coalesce(
-              (SELECT stripe_account FROM billing_defaults AS d WHERE d.merchant_id = c.merchant_id), ''))
-        ORDER BY looked_at NULLS FIRST LIMIT $2
+        SELECT {_OWNER}, looked_at IS NOT NULL AND account <> coalesce(
+            (SELECT stripe_account FROM billing_defaults AS d WHERE d.merchant_id = c.merchant_id), '') AS is_left
+        FROM ((SELECT {_OWNER}, looked_at FROM stripe_customer
+               WHERE stripe_id IS NOT NULL AND looked_at IS NULL LIMIT $2)
+              UNION ALL
+              (SELECT {_OWNER}, looked_at FROM stripe_customer
+               WHERE stripe_id IS NOT NULL AND looked_at < $1 ORDER BY looked_at NULLS FIRST LIMIT $2)
+              LIMIT $2) AS c
         """,  # noqa: S608 - a constant
         before,
         limit,
     )
-    return [owner for row in rows if (owner := _owner(row))]
+    return [Due(owner, row["is_left"]) for row in rows if (owner := _owner(row))]
