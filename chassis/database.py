@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -286,7 +286,7 @@ class Database:
                             self._ring(connection, 0, channel, "")
                         await asyncio.sleep(0.2)
                 finally:
-                    await connection.close(timeout=1)
+                    await hang_up(connection)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as lost:
                 log.warning("The wake-up connection was lost; polling until it is back.", extra={"error": str(lost)})
                 await asyncio.sleep(1)
@@ -294,6 +294,15 @@ class Database:
     def _ring(self, _connection: Any, _pid: int, channel: str, _payload: object) -> None:
         for bell in self._bells.get(channel, WeakKeyDictionary()).values():
             bell.set()
+
+
+async def hang_up(connection: asyncpg.Connection[Row]) -> None:
+    """Close a connection that is not the pool's; one that does not answer is cut.
+
+    Raises nothing: an error here would take the place of the cancellation that ends its keeper, and the keeper would go on.
+    """
+    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        await connection.close(timeout=1)
 
 
 def transient(error: BaseException) -> bool:
@@ -308,6 +317,7 @@ def transient(error: BaseException) -> bool:
         | asyncpg.SerializationError
         | asyncpg.PostgresConnectionError
         | asyncpg.InterfaceError
+        | asyncpg.InternalClientError  # the server has hung up, and only half of that has arrived
         | asyncpg.InsufficientResourcesError  # its disk is full, say
         | asyncpg.ReadOnlySQLTransactionError  # it has become a stand-by
         | asyncpg.CannotConnectNowError

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import asyncpg
 
 from chassis.amqp import BrokerUnavailable, Link, Properties, Unconfirmed, Unroutable
-from chassis.database import OUTBOX_CHANNEL, Database, Row
+from chassis.database import OUTBOX_CHANNEL, Database, Row, hang_up
 from chassis.rpc import CLOUDEVENT
 from chassis.telemetry import outbox_age, relay_active, relayed
 from contracts.message import EVENTS, INTERNAL
@@ -63,7 +63,7 @@ class Relay:
                     await self._relay(connection)
                 finally:
                     self._set_active(False)
-                    await connection.close(timeout=1)
+                    await hang_up(connection)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as lost:
                 log.warning("The relay lost its database connection.", extra={"error": repr(lost)})
                 await asyncio.sleep(0.5)

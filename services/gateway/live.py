@@ -15,6 +15,7 @@ import asyncpg
 from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
 
+from chassis.database import hang_up
 from chassis.service import Runtime
 from chassis.tokens import digest
 from contracts.message import NotFound, TooManyAttempts
@@ -87,7 +88,7 @@ class Hub:
                         await connection.execute("SELECT 1", timeout=HEARTBEAT)
                 finally:
                     self.hears.clear()
-                    await connection.close(timeout=1)
+                    await hang_up(connection)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as lost:
                 log.warning("Live changes are not heard until the database is back.", extra={"error": repr(lost)})
                 await asyncio.sleep(0.5)

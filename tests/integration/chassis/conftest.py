@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from chassis.database import Cause, Database, Tx
@@ -16,6 +17,7 @@ from chassis.ids import new_id
 from chassis.migrations import migrate
 from chassis.republish import CurrentRow
 from chassis.service import COPY, Runtime, Service, ServiceSettings
+from chassis.tasks import end
 from chassis.topology import handled_events
 from contracts.message import EVENTS, NOUNS, Actor, CustomerId, MerchantId
 from contracts.todos import CreateTodo, DeleteTodo, Todo, TodoCreated, TodoFollowsFacts, UpdateTodo
@@ -93,12 +95,28 @@ class Pair:
         return [(row["title"], row["sequence"]) for row in rows]
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
     """Wait until `check` holds; the test fails with its last word otherwise."""
     end = asyncio.get_running_loop().time() + seconds
     while not await check():
         assert asyncio.get_running_loop().time() < end, f"still not so after {seconds} s"
         await asyncio.sleep(0.02)
+
+
+async def ends_when_told_once(keeper: asyncio.Task[None]) -> None:
+    """Cancel the keeper of a connection that does not say goodbye: an error on its way out must not keep it."""
+
+    async def silent(connection: Any, *, timeout: float | None = None) -> None:
+        connection.terminate()
+        raise TimeoutError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "close", silent)
+        keeper.cancel()
+        await asyncio.wait({keeper}, timeout=5)
+    ended = keeper.cancelled()
+    await end([keeper], patience=5)
+    assert ended
 
 
 @asynccontextmanager
@@ -111,7 +129,7 @@ async def running(service: Service) -> AsyncIterator[Runtime]:
         async def ready() -> bool:
             return runtime.consuming
 
-        await eventually(ready, 15)
+        await eventually(ready, 60)
         yield runtime
     finally:
         await runtime.stop()

@@ -12,7 +12,7 @@ import pytest
 from chassis import database as chassis_database
 from chassis.clock import Clock
 from chassis.database import Database, DatabaseAwayError, transient
-from tests.integration.chassis.conftest import cause
+from tests.integration.chassis.conftest import cause, ends_when_told_once
 
 
 async def test_who_waits_for_a_connection_gets_it_before_whoever_comes_later(database: str) -> None:
@@ -96,7 +96,7 @@ async def test_whoever_stands_still_in_a_transaction_loses_its_locks(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frozen process's connection stays open, and everybody who wants the same row would wait until it is thawed."""
-    monkeypatch.setattr(chassis_database, "_FROZEN", timedelta(milliseconds=300))
+    monkeypatch.setattr(chassis_database, "_FROZEN", timedelta(milliseconds=1000))
     async with Database(database, "todos", Clock(), size=2) as db:
         await db.execute("CREATE TABLE room (id int PRIMARY KEY, guest text)")
         await db.execute("INSERT INTO room VALUES (1, 'nobody')")
@@ -104,22 +104,26 @@ async def test_whoever_stands_still_in_a_transaction_loses_its_locks(
         async def freeze() -> None:
             async with db.transaction(cause()) as tx:
                 await tx.execute("UPDATE room SET guest = 'frozen' WHERE id = 1")
-                await asyncio.sleep(2)
+                holds.set()
+                await thaw.wait()
 
+        holds, thaw = asyncio.Event(), asyncio.Event()
         frozen = asyncio.create_task(freeze())
-        await asyncio.sleep(0.1)
+        await holds.wait()
         async with db.transaction(cause()) as tx:
             await tx.execute("UPDATE room SET guest = 'awake' WHERE id = 1")
-        assert not frozen.done()
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)) as thawed:
-            await frozen
-        assert transient(thawed.value)
+        thaw.set()
+        await asyncio.wait({frozen})
+        thawed = frozen.exception()
+        assert thawed is not None
+        assert transient(thawed), repr(thawed)
+        assert transient(asyncpg.InternalClientError())  # when it wakes up in the middle of the server's goodbye
         assert await db.fetchval("SELECT guest FROM room") == "awake"
 
 
 async def test_the_whole_line_of_whoever_stands_still_gives_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five transactions of a frozen process: one has the row, four are in line before ours and would keep it in turn."""
-    monkeypatch.setattr(chassis_database, "_FROZEN", timedelta(milliseconds=1000))
+    monkeypatch.setattr(chassis_database, "_FROZEN", timedelta(milliseconds=2000))
     monkeypatch.setattr(chassis_database, "_IN_LINE", timedelta(milliseconds=600))
     async with Database(database, "todos", Clock(), size=6) as db:
         await db.execute("CREATE TABLE room (id int PRIMARY KEY, guest text)")
@@ -141,8 +145,18 @@ async def test_the_whole_line_of_whoever_stands_still_gives_up(database: str, mo
                 await take("awake", 0)
         took = time.monotonic() - began
         assert tries > 1
-        assert took < 4  # and not the five seconds of five turns
+        assert took < 8  # and not the ten seconds of five turns
         assert transient(asyncpg.LockNotAvailableError())
         for each in frozen:
             each.cancel()
         await asyncio.gather(*frozen, return_exceptions=True)
+
+
+async def test_who_listens_for_wake_up_calls_ends_when_told_once_also_when_the_server_says_nothing(
+    database: str,
+) -> None:
+    async with Database(database, "todos", Clock()) as db:
+        for _ in range(2):  # the second returns when somebody listens
+            await db.wait("bell", 30)
+        assert db._listener is not None
+        await ends_when_told_once(db._listener)

@@ -20,10 +20,19 @@ from chassis.migrations import CHASSIS, migrate
 from chassis.outbox import Relay
 from chassis.rpc import RpcClient
 from chassis.service import Runtime
+from chassis.tasks import end
 from chassis.testing import envelope_of
 from contracts.message import INTERNAL, EventEnvelope
 from contracts.todos import Todo, TodoCreated
-from tests.integration.chassis.conftest import Pair, eventually, gateway_service, running, todo, todos_service
+from tests.integration.chassis.conftest import (
+    Pair,
+    ends_when_told_once,
+    eventually,
+    gateway_service,
+    running,
+    todo,
+    todos_service,
+)
 from tests.parts import Vhost
 
 
@@ -251,8 +260,7 @@ async def test_an_event_stays_in_the_outbox_while_the_broker_is_away(database: s
                 tx.announce(TodoCreated(state=todo("waits")), sequence=1)
             await asyncio.sleep(0.5)
             assert await db.fetchval("SELECT count(*) FROM outbox") == 1
-            relay.cancel()
-            await asyncio.gather(relay, return_exceptions=True)
+            await end([relay], patience=5)
 
 
 async def test_a_relay_that_stands_still_is_relieved(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,9 +284,20 @@ async def test_a_relay_that_stands_still_is_relieved(database: str, monkeypatch:
                 return other.active
 
             await eventually(relieved)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks, patience=5)
+
+
+async def test_a_relay_ends_when_told_once_also_when_the_server_says_nothing(database: str) -> None:
+    migrate(database, CHASSIS)
+    async with Database(database, "todos", Clock()) as db:
+        relay = Relay(db, RpcClient("amqp://nobody:x@127.0.0.1:9/none", "todos", Clock()).link, poll_seconds=60)
+        running = asyncio.create_task(relay.run())
+
+        async def active() -> bool:
+            return relay.active
+
+        await eventually(active)
+        await ends_when_told_once(running)
 
 
 async def test_an_event_whose_followers_have_no_queue_yet_waits_for_it(database: str, vhost: Vhost) -> None:
@@ -299,8 +318,7 @@ async def test_an_event_whose_followers_have_no_queue_yet_waits_for_it(database:
                 return (await channel.queue_declare("gateway.todo", passive=True)).message_count == 1
 
             await eventually(arrived)
-            relay.cancel()
-            await asyncio.gather(relay, return_exceptions=True)
+            await end([relay], patience=5)
 
 
 async def test_nothing_is_relayed_before_every_queue_of_its_followers_is_there(

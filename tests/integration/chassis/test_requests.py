@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chassis.republish import rebuild_copies
+from chassis.rpc import TIMEOUT
 from chassis.service import Runtime
 from contracts.message import (
     Actor,
@@ -52,8 +53,8 @@ async def test_a_command_is_answered_with_its_result_and_what_changed(pair: Pair
 
 async def test_twenty_commands_at_once_are_not_queued_behind_each_other(pair: Pair) -> None:
     started = time.perf_counter()
-    await asyncio.gather(*(pair.gateway.rpc.ask(create("slow"), cause()) for _ in range(8)))
-    assert time.perf_counter() - started < 3  # 8 x 0.5 s one after another would be 4
+    await asyncio.gather(*(pair.gateway.rpc.ask(create("slow"), cause()) for _ in range(20)))
+    assert time.perf_counter() - started < 6  # 20 x 0.5 s one after another would be 10
 
 
 async def test_a_repeated_command_gets_its_first_reply_and_is_done_once(pair: Pair) -> None:
@@ -124,13 +125,13 @@ async def test_what_the_asker_knows_is_in_the_owners_copy_before_it_decides(pair
     assert (row["sequence"], row["name"]) == (4, "Ada")
 
 
-async def test_a_service_that_is_not_there_is_a_refusal_within_two_seconds(pair: Pair) -> None:
+async def test_a_service_that_is_not_there_is_a_refusal_long_before_the_deadline(pair: Pair) -> None:
     await pair.todos.consumers.stop(1)
     pair.gateway.rpc._answered_at.clear()
     started = time.perf_counter()
     with pytest.raises(NotAccepted):
         await pair.gateway.rpc.ask(create("nobody home"), cause())
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < TIMEOUT / 2
 
 
 async def test_an_answer_that_does_not_come_in_time_is_unknown_and_the_repeat_tells(pair: Pair) -> None:
@@ -175,7 +176,7 @@ async def test_an_operator_has_copies_sent_again(pair: Pair, capsys: pytest.Capt
         assert ended.value.code == 2
 
 
-async def test_a_broker_that_does_not_answer_is_a_refusal_within_two_seconds(
+async def test_a_broker_that_does_not_answer_is_a_refusal_long_before_the_deadline(
     database: str, own_rabbitmq: RabbitMQ, tmp_path: Path
 ) -> None:
     wiring = gateway_service(database, own_rabbitmq.url("portal_gateway"), tmp_path / "gateway")
@@ -185,6 +186,6 @@ async def test_a_broker_that_does_not_answer_is_a_refusal_within_two_seconds(
             started = time.perf_counter()
             with pytest.raises(NotAccepted, match="does not answer"):
                 await gateway.rpc.ask(create("into the void"), cause())
-            assert time.perf_counter() - started < 2
+            assert time.perf_counter() - started < TIMEOUT / 2
         finally:
             os.kill(own_rabbitmq.process.pid, signal.SIGCONT)
