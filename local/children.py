@@ -12,6 +12,8 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 
+_given: set[int] = set()
+
 
 class ChildDiedError(RuntimeError):
     """A child ended, or did not become ready in time; the message carries the end of its log."""
@@ -21,11 +23,13 @@ def free_port() -> int:
     """A loopback port that nobody listens on now.
 
     Below Linux's ephemeral ports: one of those may become the near end of somebody's connection before we listen on it.
-    Random, so that two runs that look at the same time rarely take the same.
+    Random, so that two runs that look at the same time rarely take the same; and never one that this process was given
+    before: its taker may not listen yet.
     """
     while True:
         port = 10_240 + secrets.randbelow(32_000 - 10_240)
-        if port_is_free(port):
+        if port not in _given and port_is_free(port):
+            _given.add(port)
             return port
 
 
