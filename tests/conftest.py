@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_socket
+from hypothesis import HealthCheck, settings
 
 from chassis.migrations import migrate
 from local.folder import ROOT
@@ -15,6 +16,10 @@ from local.rabbitmq import RabbitMQ
 from tests import parts
 
 _UNIT = Path(__file__).parent / "unit"
+
+# A busy machine is not a wrong sum.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

@@ -147,7 +147,7 @@ class SandboxTill:
         if self.lossy:
             return
         sql = "SELECT count(*) FROM stripe_event WHERE type = $1 AND payload LIKE '%' || $2 || '%'"
-        for _ in range(200):
+        for _ in range(1000):
             if await self.db_of.db.fetchval(sql, kind, named):
                 return
             await asyncio.sleep(0.05)
@@ -291,9 +291,7 @@ async def running_door(h: Harness, port: int) -> AsyncIterator[str]:
     app = build_http(h.runtime, secret=SECRET)
     server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None, access_log=False))
     serving = asyncio.create_task(server.serve())
-    for _ in range(500):
-        if server.started:
-            break
+    while not server.started:  # noqa: ASYNC110 - uvicorn sets no event
         await asyncio.sleep(0.01)
     try:
         yield f"http://127.0.0.1:{port}/webhooks/stripe"

@@ -101,7 +101,7 @@ async def holding_up(shop: Shop) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     seen: set[int] = set()
 
     async def held() -> int:
-        for _ in range(500):
+        for _ in range(3000):
             pid = await shop.h.db.fetchval(sql)
             if pid is not None and pid not in seen:
                 seen.add(pid)
@@ -114,13 +114,34 @@ async def holding_up(shop: Shop) -> AsyncIterator[Callable[[], Awaitable[int]]]:
         yield held
 
 
-async def test_events_that_come_during_a_commit_share_the_next_one(fake_shop: Shop) -> None:
+@pytest.fixture
+def arriving(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Awaitable[None]]:
+    """Waits until so many events have come to the door."""
+    keep, arrived = GroupCommit.keep, 0
+
+    async def counted(commits: GroupCommit, event: NewEvent) -> None:
+        nonlocal arrived
+        arrived += 1
+        await keep(commits, event)
+
+    async def wait(count: int) -> None:
+        async with asyncio.timeout(30):
+            while arrived < count:  # noqa: ASYNC110 - a request in another task sets no event
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(GroupCommit, "keep", counted)
+    return wait
+
+
+async def test_events_that_come_during_a_commit_share_the_next_one(
+    fake_shop: Shop, arriving: Callable[[int], Awaitable[None]]
+) -> None:
     first, *others = some_events(fake_shop, 30)
     async with holding_up(fake_shop) as held:
         posting = [asyncio.create_task(post(fake_shop.door, [first]))]
         await held()
         posting.append(asyncio.create_task(post(fake_shop.door, others)))
-        await asyncio.sleep(0.5)
+        await arriving(30)
         assert [each.done() for each in posting] == [False, False]
     assert await asyncio.gather(*posting) == [[200], [200] * 29]
     assert await stored_ids(fake_shop) == sorted(each["id"] for each in (first, *others))
@@ -128,13 +149,15 @@ async def test_events_that_come_during_a_commit_share_the_next_one(fake_shop: Sh
     assert await fake_shop.h.db.fetchval("SELECT count(DISTINCT xmin::text) FROM stripe_event") == 2
 
 
-async def test_a_cut_connection_refuses_its_whole_group_with_503_and_stripe_comes_again(fake_shop: Shop) -> None:
+async def test_a_cut_connection_refuses_its_whole_group_with_503_and_stripe_comes_again(
+    fake_shop: Shop, arriving: Callable[[int], Awaitable[None]]
+) -> None:
     first, *others = some_events(fake_shop, 10)
     async with holding_up(fake_shop) as held:
         posting = [asyncio.create_task(post(fake_shop.door, [first]))]
         pid = await held()
         posting.append(asyncio.create_task(post(fake_shop.door, others)))
-        await asyncio.sleep(0.5)
+        await arriving(10)
         await fake_shop.h.db.execute("SELECT pg_terminate_backend($1)", pid)
         await fake_shop.h.db.execute("SELECT pg_terminate_backend($1)", await held())
         assert await asyncio.gather(*posting) == [[503], [503] * 9]

@@ -96,7 +96,7 @@ class Door:
 
 
 async def eventually(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)
 
@@ -231,7 +231,7 @@ async def test_streams_have_places_of_their_own(door: Door) -> None:
             refused = await other.get("/api/v1/changes")
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
             assert (await other.get("/api/v1/customers")).status_code == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 async with other.stream("GET", "/api/v1/changes") as stream:
                     if stream.status_code == 200:
@@ -242,7 +242,7 @@ async def test_streams_have_places_of_their_own(door: Door) -> None:
 async def test_a_body_that_does_not_come_gives_its_place_back(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "BODY_WITHIN", 2.0)
     async with door.a_change_under_way() as reader, door.signed_in() as client:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             assert (await reader.readline()).startswith(b"HTTP/1.1 4")
         assert (await door.make_customer(client)).status_code == 201
     assert door.owners.heard(CreateTodo) == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.ids import new_id
-from chassis.rpc import RpcClient
+from chassis.rpc import TIMEOUT, RpcClient
 from chassis.testing import envelope_of
 from contracts.billing import CreatePaymentLink, InvoiceOpened, VoidInvoice
 from contracts.identity import CreateCustomer, CustomerCreated, SignIn
@@ -132,7 +132,9 @@ async def test_an_unknown_outcome_and_a_rate_limit_say_what_to_do(world: World) 
         problem(await browser.post("/api/v1/session", json={"email": "a@example.com", "password": "x"}), 504)
 
 
-async def test_without_a_broker_pages_of_data_load_and_a_command_is_refused_within_two_seconds(world: World) -> None:
+async def test_without_a_broker_pages_of_data_load_and_a_command_is_refused_long_before_its_deadline(
+    world: World,
+) -> None:
     merchant = await world.merchant()
     customer = await world.customer(merchant)
     token = await world.sign_in(await world.member(merchant))
@@ -142,7 +144,7 @@ async def test_without_a_broker_pages_of_data_load_and_a_command_is_refused_with
         assert (await browser.get("/api/v1/customers")).json()["items"][0]["id"] == str(customer.id)
         began = time.monotonic()
         answer = await browser.post(f"/api/v1/customers/{customer.id}/payment-links", json=LINK)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < TIMEOUT / 2
     assert problem(answer, 503)["type"] == "/problems/not-accepted"
     assert answer.headers["retry-after"] == "2"
 

@@ -171,16 +171,17 @@ async def test_an_account_that_came_to_be_meanwhile_is_not_given_another_passwor
     two = await other_office.invite(await other_office.customer())
     from services.identity.security import Passwords
 
-    real, entered = Passwords.hash, asyncio.Event()
+    real, asked, entered = Passwords.hash, asyncio.Event(), asyncio.Event()
 
     async def late(self: Passwords, password: str) -> str:
         if password == OTHER_PASSWORD:
+            asked.set()
             await entered.wait()
         return await real(self, password)
 
     monkeypatch.setattr(Passwords, "hash", late)
     overtaken = asyncio.create_task(press(office, accept(two, OTHER_PASSWORD)))
-    await asyncio.sleep(0.1)
+    await asked.wait()
     await press(office, accept(one, PASSWORD))
     before = await everything(office)
     entered.set()

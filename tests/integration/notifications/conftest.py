@@ -18,6 +18,7 @@ import pytest_asyncio
 from aiosmtpd import smtp as aiosmtpd
 
 from chassis.clock import FakeClock
+from chassis.tasks import end
 from chassis.testing import Harness, harness
 from contracts.billing import Invoice, InvoiceOpened, PaymentSucceeded
 from contracts.identity import ContactJoined, CustomerCreated, LogoChanged, MerchantCreated
@@ -146,8 +147,7 @@ class Office:
         try:
             yield task
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task], patience=5)
 
     async def mails(self) -> list[dict[str, Any]]:
         rows = await self.h.db.fetch("SELECT * FROM mail ORDER BY queued_at, recipient")
@@ -160,16 +160,16 @@ class Office:
         return len(self.owners.asked) > times
 
     async def settle(self, *expected: str) -> None:
-        """Wait until the mails have these statuses, ten seconds at most."""
-        for _ in range(400):
+        """Wait until the mails have these statuses, half a minute at most."""
+        for _ in range(1200):
             if await self.statuses() == list(expected):
                 return
             await asyncio.sleep(0.025)
         assert await self.statuses() == list(expected)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something has happened, ten seconds at most."""
-        for _ in range(400):
+        """Wait until something has happened, half a minute at most."""
+        for _ in range(1200):
             if condition():
                 return
             await asyncio.sleep(0.025)

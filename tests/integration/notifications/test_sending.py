@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import time
 from datetime import timedelta
 
 from contracts.billing import BillingMailFacts, Collection, InvoiceChargeFailed, LinkEmailRequested, SubscriptionPaused
@@ -27,18 +26,14 @@ async def end(office: Office) -> None:
 # --- handed over ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_receipt_reaches_the_mail_server_within_a_second_of_the_event(office: Office) -> None:
+async def test_a_receipt_reaches_the_mail_server_without_waiting_for_the_workers_next_look(office: Office) -> None:
     await office.is_known()
-    took = []
-    async with office.working(pick_up_seconds=60):  # it is woken, it does not come by
+    async with office.working(pick_up_seconds=600):  # it is woken, it does not come by
         for number in range(1, 4):
             await asyncio.sleep(0.5)  # the worker sleeps by now
-            started = time.monotonic()
             await office.h.deliver(office.paid())
             await office.until(functools.partial(office.smtp.has_taken, number))
-            took.append(time.monotonic() - started)
         await office.settle(*["accepted"] * 3)
-    assert min(took) < 1  # the best of three: other tests may be running
 
 
 async def test_a_receipt_is_what_arrived_and_both_ends_of_its_way_are_announced(office: Office) -> None:
@@ -152,7 +147,7 @@ async def test_a_mail_refused_for_now_goes_out_later_under_the_same_message_id(o
     await office.h.deliver(office.paid())
     async with office.working():
         for pause, reason in ((5, "451 greylisted, come back"), (30, "452 disk full")):
-            for _ in range(200):
+            for _ in range(1000):
                 if await reasons(office) == [reason]:
                     break
                 await asyncio.sleep(0.025)
@@ -185,7 +180,7 @@ async def test_a_mail_server_that_is_away_is_waited_for(office: Office) -> None:
     office.smtp.at_rcpt.append(office.smtp.cut)  # before any body
     await office.h.deliver(office.paid())
     async with office.working():
-        for _ in range(200):
+        for _ in range(1000):
             if (await reasons(office))[0]:
                 break
             await asyncio.sleep(0.025)
@@ -249,7 +244,7 @@ async def test_without_an_answer_from_the_owner_a_mail_waits_however_long(office
 async def test_a_mail_waits_until_its_merchant_is_known(office: Office) -> None:
     await office.h.deliver(office.paid())
     async with office.working():
-        for _ in range(200):
+        for _ in range(1000):
             if (await reasons(office))[0]:
                 break
             await asyncio.sleep(0.025)
@@ -342,7 +337,7 @@ async def test_a_mail_under_way_is_finished_before_the_worker_ends(office: Offic
     answer = asyncio.Event()
     office.smtp.after_dot.append(MailServer.holds(answer))
     await office.h.deliver(office.paid())
-    async with office.working() as worker:
+    async with office.working(drain_seconds=60) as worker:
         await office.settle("sending")
         worker.cancel()
         await asyncio.sleep(0.05)
@@ -367,7 +362,7 @@ async def test_a_mail_that_cannot_be_written_stands_in_nobodys_way(office: Offic
     await office.h.deliver(office.paid())
     async with office.working():
         await office.until(lambda: office.smtp.taken)
-        for _ in range(200):
+        for _ in range(1000):
             if sorted(await office.statuses()) == ["accepted", "queued"]:
                 break
             await asyncio.sleep(0.025)

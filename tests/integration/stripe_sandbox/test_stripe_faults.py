@@ -42,7 +42,7 @@ async def test_a_response_dropped_after_the_effect_is_found_again_by_its_key(san
 
 
 async def test_a_hanging_request_takes_effect_after_its_caller_gave_up(sandbox: Running) -> None:
-    await sandbox.control("POST", "/faults", match=_CUSTOMERS, kind="hang", seconds=1.5)
+    await sandbox.control("POST", "/faults", match=_CUSTOMERS, kind="hang", seconds=3)
     patience = httpx.Timeout(20, read=0.2)
     impatient = httpx.AsyncClient(base_url=sandbox.url, timeout=patience, headers={"Authorization": f"Bearer {KEY}"})
     async with impatient:

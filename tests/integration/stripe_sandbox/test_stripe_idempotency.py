@@ -37,9 +37,11 @@ async def test_the_same_key_in_another_account_is_another_key(sandbox: Running) 
 
 async def test_a_key_in_flight_is_a_conflict_and_is_free_afterwards(sandbox: Running) -> None:
     match = {"method": "POST", "path": "/v1/checkout/sessions"}
-    await sandbox.control("POST", "/faults", match=match, kind="hang", seconds=1.5)
+    await sandbox.control("POST", "/faults", match=match, kind="hang", seconds=3)
     slow = asyncio.create_task(sandbox.session({"idempotency_key": "flight"}))
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(20):
+        while (await sandbox.control("GET", "/faults"))["waiting"]:
+            pass  # not there yet: it would be the second
     with pytest.raises(stripe.APIError) as conflict:
         await sandbox.session({"idempotency_key": "flight"})
     assert conflict.value.http_status == 409
