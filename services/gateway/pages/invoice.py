@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from contracts import billing
-from contracts.billing import Invoice
+from contracts.billing import Invoice, Subscription
 from contracts.message import Command, NotFound
 from services.gateway import commands, readmodel
 from services.gateway.security import Session
@@ -57,9 +57,21 @@ async def _show(request: Request, session: Session, invoice: Invoice, form: Form
         surplus_returned={
             each.payment_id for each in refunds if each.status != "failed" and each.amount > each.credited
         },
+        subscription=await _subscription(request, session, invoice),
         disputes=(await readmodel.disputes(db, viewer, invoice_id=invoice.id, limit=100)).items,
         refundable=may_refund(session) and any(left_of(each) for each in payments.items),
     )
+
+
+async def _subscription(request: Request, session: Session, invoice: Invoice) -> Subscription | None:
+    """What the invoice belongs to; None for one of its own, and while its subscription is not known here yet."""
+    assert session.viewer is not None
+    if invoice.subscription_id is None:
+        return None
+    try:
+        return await readmodel.subscription(request.app.state.runtime.db, session.viewer, invoice.subscription_id)
+    except NotFound:
+        return None
 
 
 def _link_state(invoice: Invoice, now: datetime) -> str:

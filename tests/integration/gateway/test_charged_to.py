@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contracts.billing import ChooseSubscriptionMethod, PaymentMethodAdded, SubscriptionAccepted
+from chassis.ids import new_id
+from contracts.billing import ChooseSubscriptionMethod, InvoiceOpened, PaymentMethodAdded, SubscriptionAccepted
 from contracts.identity import Contact, ContactChanged, Customer, Member, Merchant
 from contracts.message import FieldError, InvalidInput, SubscriptionId
 from tests.integration.gateway.browsing import posted, problem, signed_in
-from tests.integration.gateway.world import World, payment_method, subscription
+from tests.integration.gateway.world import World, invoice, payment_method, subscription
 
 
 async def test_what_a_subscription_charges_is_chosen_in_the_api(
@@ -79,3 +80,14 @@ async def test_who_does_not_look_after_the_money_sees_what_is_charged_and_choose
             page = (await browser.get(f"/{side}/subscriptions/{running.id}")).text
             assert "4242" in page
             assert "/payment-method" not in page.replace("/portal/payment-methods", "")
+
+
+async def test_a_members_invoice_names_what_it_belongs_to(world: World, customer: Customer, member: Member) -> None:
+    running, unheard = subscription(customer), SubscriptionId(new_id())
+    bills = [invoice(customer, subscription_id=id_) for id_ in (SubscriptionId(running.id), unheard)]
+    await world.hear(SubscriptionAccepted(state=running))
+    async with await signed_in(world, member) as browser:
+        for bill, named in zip(bills, (f"<bdi>{running.title}</bdi>", "its subscription"), strict=True):
+            await world.hear(InvoiceOpened(state=bill))
+            page = (await browser.get(f"/console/invoices/{bill.id}")).text
+            assert f'<a href="/console/subscriptions/{bill.subscription_id}">{named}</a>' in page
