@@ -11,7 +11,7 @@ from chassis.tokens import digest
 from contracts.billing import CreatePaymentLink, InvoiceGivenUp, InvoiceOpened, InvoicePaid, ReadStripeAccount
 from contracts.identity import Customer, Member, Merchant, UpdateCustomer, UpdateMerchant
 from contracts.message import FieldError, InvalidInput, NotAccepted
-from tests.integration.gateway.browsing import fields_of, signed_in
+from tests.integration.gateway.browsing import fields_of, posted, signed_in
 from tests.integration.gateway.world import World, invoice, with_link
 
 
@@ -109,6 +109,26 @@ async def test_every_link_of_the_error_summary_leads_to_something(
     }
     for anchor in links:
         assert f' id="{anchor}"' in answer.text, anchor
+
+
+async def test_the_error_summary_says_in_which_row_a_field_is_wrong(
+    world: World, merchant: Merchant, member: Member
+) -> None:
+    customer = await world.customer(merchant)
+    rows = {f"lines.{row}.{part}": "1" for row in range(3) for part in ("description", "quantity", "unit_amount")}
+    parts = {"instalments.0.amount": "1", "instalments.1.amount": "2", "instalments.1.due_on": "soon"}
+    plan = {"kind": "payment_plan", "split": "custom", "currency": "EUR", "press": "save"} | rows
+    path = f"/console/customers/{customer.id}/payment-links/new"
+    async with await signed_in(world, member) as browser:
+        line = await posted(browser, path, **plan | parts | {"lines.2.unit_amount": "x", "lines.1.tax_rate": "y"})
+        part = await posted(browser, path, **plan | parts)
+    assert re.findall(r'<li><a href="#([^"]+)">([^:<]*): ', line.text) == [
+        ("lines-1-tax-rate", "Line 2, Tax in percent"),
+        ("lines-2-unit-amount", "Line 3, Unit price"),
+    ]
+    assert re.findall(r'<li><a href="#([^"]+)">([^:<]*): ', part.text) == [
+        ("instalments-1-due-on", "Instalment 2, Due on")
+    ]
 
 
 async def test_enter_in_a_new_payment_link_saves_it(world: World, merchant: Merchant, member: Member) -> None:
