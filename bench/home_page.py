@@ -42,7 +42,7 @@ async def floor(scope: Any, _receive: Any, send: Any) -> None:
     request = SimpleNamespace(url=SimpleNamespace(path="/portal"), query_params={}, app=pages)
     merchant = Brand.of(session.merchant, session.logo_version)
     page = Page(cast("Request", request), reader, session, merchant, session.csrf)
-    home = await readmodel.portal_home(serve.pool, session.viewer, today=reader.today, news=news(session.viewer))
+    home = await readmodel.portal_home(serve.pool, session.viewer, today=page.merchants_day, news=news(session.viewer))
     html = (
         environment(reader.language)
         .get_template("portal_home.html")

@@ -210,22 +210,22 @@ async def money_members(tx: Tx, merchant_id: MerchantId) -> list[str]:
     return [row["email"] for row in rows]
 
 
-async def next_charges(db: Database, today: date, after: UUID) -> list[Row]:
+async def next_charges(db: Database, yesterday: date, after: UUID) -> list[Row]:
     """The charges of the next 30 days that no mail has announced: `state`, `notice_days` (null: as the contract has it).
 
-    500 at a time, by the subscription's id.
+    500 at a time, by the subscription's id. `yesterday` is UTC's: merchants have the next day, that day or the one before.
     """
     return await db.fetch(
         """
         SELECT s.id, s.state, (d.state->>'renewal_notice_days')::integer AS notice_days
         FROM copy_subscription AS s LEFT JOIN copy_defaults AS d ON d.id = s.merchant_id
         WHERE s.state->>'status' = 'active' AND NOT s.deleted
-          AND s.state->'next_charge'->>'on' BETWEEN $1::date::text AND ($1::date + 31)::text
+          AND s.state->'next_charge'->>'on' BETWEEN $1::date::text AND ($1::date + 32)::text
           AND s.id > $2
           AND NOT EXISTS (SELECT FROM mail AS m WHERE m.template = 'renewal_ahead' AND m.subject_id = s.id
                           AND m.occasion = 'renewal-' || (s.state->'next_charge'->>'on'))
         ORDER BY s.id LIMIT 500
         """,
-        today,
+        yesterday,
         after,
     )

@@ -282,9 +282,10 @@ async def invoice_withdrawn(tx: Tx, invoice: Invoice, reason: str | None) -> Non
     """One of its invoices is voided or given up: where that was to accept it, nothing is offered any more."""
     kept = await _of_invoice(tx, invoice)
     if kept is not None and kept.standing.status == "pending" and kept.state.first_invoice_id == invoice.id:
-        today = periods.local_day(tx.now, "UTC")
-        after = cancel(terms_of(kept.state), kept.standing, today, "now", by="merchant")
-        await stood(tx, kept, after, "UTC", cancel_reason=reason)
+        merchant = await copies.merchant(tx, invoice.merchant_id)
+        zone = merchant.time_zone if merchant else "UTC"
+        after = cancel(terms_of(kept.state), kept.standing, periods.local_day(tx.now, zone), "now", by="merchant")
+        await stood(tx, kept, after, zone, cancel_reason=reason)
 
 
 async def _of_invoice(tx: Tx, invoice: Invoice) -> Kept | None:

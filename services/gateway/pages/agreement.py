@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from contracts.billing import Interval, Subscription
 
@@ -34,10 +35,13 @@ def _every(amount: str, interval: Interval, reader: Reader) -> str:
     return text % {"amount": amount, "num": count}
 
 
-def terms(agreed: Subscription, merchant: str, reader: Reader, *, member: bool = False) -> list[str]:
-    """What a customer who accepts it agrees to, sentence by sentence; as the merchant reads it for a `member`."""
+def terms(agreed: Subscription, merchant: str, reader: Reader, today: date, *, member: bool = False) -> list[str]:
+    """What a customer who accepts it agrees to, sentence by sentence; as the merchant reads it for a `member`.
+
+    `today` is the date where the merchant is, by which it begins.
+    """
     found = []
-    if agreed.starts_on is not None and agreed.starts_on > reader.today:
+    if agreed.starts_on is not None and agreed.starts_on > today:
         found.append(reader.gettext("It begins on %(date)s.") % {"date": reader.date(agreed.starts_on, "long")})
     elif agreed.status == "pending":
         begins = _("It begins when the customer accepts it.") if member else _("It begins when you accept it.")

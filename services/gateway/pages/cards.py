@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from contracts.billing import PaymentMethod
@@ -38,9 +38,9 @@ def valid_until(method: PaymentMethod) -> str:
     return f"{method.exp_month:02}/{method.exp_year % 100:02}"
 
 
-def standing(method: PaymentMethod, today: date) -> Standing:
-    """Whether it can be charged, and for how long."""
-    last_day = _last_day(method)
+def standing(method: PaymentMethod, now: datetime) -> Standing:
+    """Whether it can be charged, and for how long: by the day in UTC, as billing counts, wherever it is read."""
+    last_day, today = _last_day(method), now.astimezone(UTC).date()
     if last_day is not None and last_day < today:
         return "expired"
     if not method.working:

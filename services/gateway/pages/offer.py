@@ -117,7 +117,7 @@ async def _show(request: Request, token: str, agreed: Subscription, form: Form) 
         form=form,
         subscription=agreed,
         why=why,
-        terms=terms(agreed, merchant.name if merchant else "", page.reader),
+        terms=terms(agreed, merchant.name if merchant else "", page.reader, page.merchants_day),
         confirming=request.query_params.get("accepted") == "confirming",
         asked=request.query_params.get("done") == "fresh-link",
     )

@@ -10,7 +10,9 @@ from urllib.parse import urlencode
 from fastapi import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from contracts.billing import Invoice
 from contracts.identity import Customer, Merchant
+from contracts.todos import Todo
 from services.gateway.security import Session, csrf_token
 from services.gateway.security.doors import set_visitor_cookie
 
@@ -28,6 +30,7 @@ class Brand:
     logo: str | None
     support_email: str | None
     support_phone: str | None
+    time_zone: str
 
     @classmethod
     def of(cls, merchant: Merchant, logo_version: int | None) -> Brand:
@@ -39,6 +42,7 @@ class Brand:
             f"/brand/{merchant.id}.png?v={logo_version}" if logo_version is not None else None,
             merchant.support_email,
             merchant.support_phone,
+            merchant.time_zone,
         )
 
 
@@ -110,8 +114,12 @@ class Page:
     @property
     def merchants_day(self) -> date:
         """The date where the merchant is: what accounts and due dates count by, and around midnight not the reader's."""
-        merchant = self.session.merchant if self.session else None
-        return self.reader.now.astimezone(zone(merchant.time_zone if merchant else "UTC")).date()
+        return self.reader.now.astimezone(zone(self.merchant.time_zone if self.merchant else "UTC")).date()
+
+    def today_for(self, thing: Invoice | Todo) -> date:
+        """The date by which it is due or late: the merchant's for a bill and its to-do, the reader's for other to-dos."""
+        is_bill = isinstance(thing, Invoice) or thing.origin == "billing"
+        return self.merchants_day if is_bill else self.reader.today
 
     @property
     def console(self) -> bool:

@@ -68,7 +68,9 @@ async def _alive(
         status=form.status,
         token=token,
         subscription=offered,
-        terms=terms(offered, page.merchant.name if page.merchant else "", page.reader) if offered else [],
+        terms=terms(offered, page.merchant.name if page.merchant else "", page.reader, page.merchants_day)
+        if offered
+        else [],
         invoice=invoice,
         form=form,
         signed_up=signed_up,

@@ -51,7 +51,9 @@ async def _show(request: Request, session: Session, invoice: Invoice, form: Form
         refunds=refunds.items,
         came_back=came_back(request, invoice),
         subscription=offered,
-        terms=terms(offered, page.merchant.name if page.merchant else "", page.reader) if offered else [],
+        terms=terms(offered, page.merchant.name if page.merchant else "", page.reader, page.merchants_day)
+        if offered
+        else [],
     )
 
 

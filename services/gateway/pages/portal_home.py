@@ -22,7 +22,9 @@ async def show(request: Request, session: ContactSession) -> Response:
     viewer = session.viewer
     assert viewer is not None
     page = await Page.of(request, session)
-    home = await readmodel.portal_home(request.app.state.runtime.db, viewer, today=page.reader.today, news=news(viewer))
+    home = await readmodel.portal_home(
+        request.app.state.runtime.db, viewer, today=page.merchants_day, news=news(viewer)
+    )
     return page.render(
         "portal_home.html",
         home=home,

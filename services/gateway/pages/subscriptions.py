@@ -53,7 +53,7 @@ async def _lists(
         for part, statuses in PARTS.items()
     }
     shown = [each.id for found in lists.values() for each in found.items]
-    return {"lists": lists, "past_due": await readmodel.past_due(db, viewer, shown, page.reader.today)}
+    return {"lists": lists, "past_due": await readmodel.past_due(db, viewer, shown, page.merchants_day)}
 
 
 @router.get("/portal/subscriptions")
@@ -103,7 +103,7 @@ async def show_one(
     page = await Page.of(request, session)
     agreed = await subscription_of(request, session, subscription_id)
     invoices = await readmodel.invoices_of(db, viewer, agreed.id, cursor=after or None)
-    late = await readmodel.past_due(db, viewer, [agreed.id], page.reader.today)
+    late = await readmodel.past_due(db, viewer, [agreed.id], page.merchants_day)
     mails = await readmodel.mails_about(db, viewer, [agreed.id])
     found = await readmodel.payment_methods(db, viewer, customer_id=agreed.customer_id, limit=_MOST)
     method = _charged(agreed, found.items)
@@ -127,7 +127,13 @@ async def show_one(
         mail=next(iter(mails.get(agreed.id, ())), None),
         customer=await readmodel.customer(db, viewer, agreed.customer_id),
         choices=choices(agreed, member=viewer.is_member),
-        terms=terms(agreed, page.merchant.name if page.merchant else "", page.reader, member=viewer.is_member),
+        terms=terms(
+            agreed,
+            page.merchant.name if page.merchant else "",
+            page.reader,
+            page.merchants_day,
+            member=viewer.is_member,
+        ),
     )
 
 

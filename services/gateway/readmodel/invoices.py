@@ -88,7 +88,7 @@ async def open_invoices(
     cursor: str | None = None,
     limit: int = PAGE,
 ) -> Page[Invoice]:
-    """Open invoices, the earliest due first; with `due_before` (today where the reader is) only the overdue ones."""
+    """Open invoices, the earliest due first; with `due_before` (today where the merchant is) only the overdue ones."""
     scope, owner = _scope(viewer, customer_id)
     after = from_cursor(cursor, "due", date, UUID) or [date.min, FIRST]
     rows = await db.fetch(

@@ -114,8 +114,8 @@ class World:
         await self.hear(MerchantCreated(state=state))
         return state
 
-    async def person(self, name: str, email: str) -> Person:
-        state = Person(id=new_id(), name=name, email=email, created_at=START)
+    async def person(self, name: str, email: str, **values: Any) -> Person:
+        state = Person(id=new_id(), name=name, email=email, created_at=START, **values)
         await self.hear(PersonCreated(state=state))
         return state
 

@@ -1,7 +1,7 @@
 """Which facts become which mails, to whom, and only once."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -242,3 +242,22 @@ async def test_a_charge_is_announced_once_with_the_notice_that_its_merchant_want
     assert await queued(office) == [("renewal_ahead", "sam@okafor.example")]
     [mail] = await office.mails()
     assert mail["occasion"] == f"renewal-{charge.on}"
+
+
+async def test_the_longest_notice_is_given_in_the_morning_where_the_merchants_day_is_ahead(office: Office) -> None:
+    """Half past nine of 2 March on the islands, where UTC has the first: the 30 days to 1 April begin."""
+    office.merchant = office.merchant.model_copy(update={"time_zone": "Pacific/Kiritimati"})
+    await office.is_known()
+    charge = PlannedCharge(on=date(2026, 4, 1), amount=1200)
+    old = Period(starts_on=date(2026, 3, 1), ends_on=date(2026, 3, 31))
+    agreed = builders.subscription(office.customer, next_charge=charge, current_period=old)
+    await office.h.deliver(SubscriptionAccepted(state=agreed))
+    wants = BillingDefaults(id=office.merchant.id, merchant_id=agreed.merchant_id, renewal_notice_days=30)
+    await office.h.deliver(BillingDefaultsChanged(state=wants))
+    queue = partial(on_renewal_ahead, mail_host="portal.example")
+    office.h.clock.at = datetime(2026, 3, 1, 18, 30, tzinfo=UTC)
+    await announce_renewals(office.h.runtime, queue=queue)
+    assert await queued(office) == []
+    office.h.clock.at = datetime(2026, 3, 1, 19, 30, tzinfo=UTC)
+    await announce_renewals(office.h.runtime, queue=queue)
+    assert await queued(office) == [("renewal_ahead", "sam@okafor.example")]
