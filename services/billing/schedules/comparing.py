@@ -157,7 +157,8 @@ async def _compare_payments(walk: Walk) -> None:
                 booked.add(intent.id)
         if turn.failed:
             walk.hold(intent.created)
-    for attempt in await payments.booked_since(walk.runtime.db, walk.account, datetime.fromtimestamp(walk.since, UTC)):
+    since = datetime.fromtimestamp(walk.since, UTC)
+    async for attempt in payments.booked_since(walk.runtime.db, walk.account, since):
         if attempt.intent_id is None or attempt.intent_id in booked:
             continue
         with one_of_many("comparison", payment=str(attempt.payment.id), stripe_id=attempt.intent_id) as turn:

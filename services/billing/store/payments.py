@@ -220,17 +220,25 @@ async def succeeded(tx: Tx, merchant_id: MerchantId, invoice_id: InvoiceId) -> l
     return [found for row in rows if (found := _attempt(row))]
 
 
-async def booked_since(db: Database, account: str | None, since: datetime) -> list[Attempt]:
-    """Payments at an account whose money arrived since a moment, oldest first."""
-    rows = await db.fetch(
-        f"""
-        SELECT {_ALL} FROM payment
-        WHERE status = 'succeeded' AND account IS NOT DISTINCT FROM $1 AND settled_at >= $2 ORDER BY settled_at
-        """,  # noqa: S608 - a constant
-        account,
-        since,
-    )
-    return list(readable("payment", rows, attempt_in))
+async def booked_since(db: Database, account: str | None, since: datetime, page: int = 500) -> AsyncIterator[Attempt]:
+    """Payments at an account whose money arrived since a moment, oldest first; `page` of them are in memory at a time."""
+    after = (since, UUID(int=0))
+    while True:
+        rows = await db.fetch(
+            f"""
+            SELECT {_ALL} FROM payment
+            WHERE status = 'succeeded' AND account IS NOT DISTINCT FROM $1 AND (settled_at, id) > ($2, $3)
+            ORDER BY settled_at, id LIMIT $4
+            """,  # noqa: S608 - a constant
+            account,
+            *after,
+            page,
+        )
+        for attempt in readable("payment", rows, attempt_in):
+            yield attempt
+        if len(rows) < page:
+            return
+        after = (rows[-1]["settled_at"], rows[-1]["id"])
 
 
 async def intent_is_recorded(tx: Tx, intent_id: str) -> bool:

@@ -18,16 +18,18 @@ from contracts.billing import (
     StartInvoicePayment,
     VoidInvoice,
 )
-from contracts.message import Actor, Conflict, Incident, InvoiceId
+from contracts.message import Actor, Conflict, Incident, InvoiceId, PaymentId
 from services.billing import schedules
+from services.billing.schedules.attempts import ask_about_attempts
 from services.billing.stripe_gateway import (
+    Checkout,
     StripeGateway,
     StripeRefusedError,
     StripeUnavailableError,
     StripeUnknownError,
 )
 from tests.integration.billing.conftest import Sandbox
-from tests.integration.billing.shop import KEY, SandboxTill, Shop, fake
+from tests.integration.billing.shop import KEY, FakeTill, SandboxTill, Shop, fake
 
 UNKNOWN = StripeUnknownError("no answer")
 
@@ -264,3 +266,36 @@ async def test_an_empty_id_is_never_sent() -> None:
 
 def _press(invoice: Any) -> Any:
     return StartInvoicePayment(invoice_id=InvoiceId(invoice.id), return_path="/portal")
+
+
+@pytest.mark.parametrize(("happens", "status"), [("pays", "succeeded"), ("expires", "failed")])
+async def test_what_a_webhook_has_told_while_stripe_was_asked_stands(
+    fake_shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, happens: str, status: str
+) -> None:
+    stripe, invoice = fake(fake_shop), await fake_shop.link()
+    stripe.lost["open_checkout"] = [StripeUnknownError("lost")] * 2
+    stripe.fails["find_checkout"] = [StripeUnknownError("away")] * 2
+    with pytest.raises(PaymentsUnavailable):
+        await fake_shop.pay(invoice, fake_shop.contact())
+    stripe.lost.clear()
+    stripe.fails.clear()
+    fake_shop.later(minutes=2)
+    find = stripe.find_checkout
+
+    async def answers_late(payment_id: PaymentId, age: timedelta, account: str | None) -> Checkout | None:
+        seen = await find(payment_id, age, account)
+        assert seen is not None
+        assert seen.status == "open"
+        getattr(stripe, happens)(seen.id)
+        assert isinstance(fake_shop.till, FakeTill)
+        await fake_shop.till.deliver()
+        await fake_shop.work()
+        await fake_shop.news()
+        return seen
+
+    monkeypatch.setattr(stripe, "find_checkout", answers_late)
+    await ask_about_attempts(fake_shop.h.runtime, stripe)
+    assert await fake_shop.news() == []
+    assert await fake_shop.payments_of(invoice) == [(1, status)]
+    assert (await fake_shop.invoice(invoice)).being_paid is None
+    assert "One of many" not in caplog.text

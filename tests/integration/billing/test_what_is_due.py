@@ -7,12 +7,13 @@ from datetime import date, timedelta
 
 import pytest
 
-from chassis.database import Tx
+from chassis.database import Row, Tx
 from chassis.ids import new_id
 from contracts.message import MerchantId
 from services.billing.schedules import methods as looking
 from services.billing.schedules.methods import look_at_methods
-from services.billing.store import methods, stripe_customers
+from services.billing.store import methods, payments, stripe_customers
+from tests.integration.billing.returns import paid
 from tests.integration.billing.shop import Shop, fake
 from tests.integration.billing.test_differences import connect
 from tests.integration.billing.wallets import Purse
@@ -172,3 +173,36 @@ async def test_a_run_ends_in_time_and_the_next_one_goes_on_where_it_ended(
     assert "More wallets are due" in caplog.text
     await look_at_methods(fake_shop.h.runtime, stripe=stripe)
     assert stripe.asked.count("wallet") == 35
+
+
+async def test_a_month_of_payments_is_compared_a_page_at_a_time_and_none_is_left_out(
+    fake_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await paid(fake_shop)
+    since = fake_shop.clock.now()
+    # Six moments, at each of which ten of them arrived: a page ends amid those of one moment.
+    await fake_shop.h.db.execute(
+        """
+        INSERT INTO payment (id, merchant_id, customer_id, invoice_id, sequence, attempt, status, amount, currency,
+                             created_at, settled_at, command_id, payer, payer_name, correlation_id, request, intent_id)
+        SELECT gen_random_uuid(), merchant_id, customer_id, invoice_id, 1, n, status, amount, currency,
+               created_at, settled_at + n % 6 * interval '1 hour', n::text, payer, '', correlation_id, '{}', 'pi_month_' || n
+        FROM payment, generate_series(2, 61) AS n
+        """
+    )
+    db, fetched = fake_shop.h.db, list[int]()
+    fetch = db.fetch
+
+    async def counted(sql: str, *parameters: object) -> list[Row]:
+        rows = await fetch(sql, *parameters)
+        fetched.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(db, "fetch", counted)
+    found = [each async for each in payments.booked_since(db, None, since, page=7)]
+    assert fetched == [7] * 8 + [5]
+    assert len({each.payment.id for each in found}) == len(found) == 61
+    assert [each.payment.settled_at for each in found] == sorted(each.payment.settled_at or since for each in found)
+    later = since + timedelta(hours=5)
+    assert len([each async for each in payments.booked_since(db, None, later, page=7)]) == 10
+    assert [each async for each in payments.booked_since(db, "acct_other", since)] == []
