@@ -38,6 +38,7 @@ class BillingMailFacts(Question[MailFacts]):
         "subscription_link",
         "subscription_paused",
         "subscription_resumed",
+        "subscription_cancel_planned",
         "subscription_cancelled",
         "subscription_completed",
         "renewal_ahead",

@@ -198,7 +198,7 @@ class SubscriptionResumed(Event[Subscription]):
     """It goes on, or is not going to be paused after all."""
 
 
-@event("billing.subscription.cancel_planned.v1")
+@event("billing.subscription.cancel_planned.v1", handled_by=("notifications",))
 class SubscriptionCancelPlanned(Event[Subscription]):
     """It is going to be cancelled on `cancel_on`; until then that can be undone."""
 

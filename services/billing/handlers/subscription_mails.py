@@ -37,6 +37,8 @@ def _true(kind: str, state: Subscription) -> bool:
             return state.status == "paused"
         case "subscription_resumed":
             return state.status == "active" and state.pause_on is None
+        case "subscription_cancel_planned":
+            return state.cancel_on is not None and state.status in {"active", "paused"}
         case "subscription_cancelled":
             return state.status == "cancelled"
         case "subscription_completed":

@@ -107,6 +107,7 @@ _TEMPLATES = {
     "subscription_link": _("Offer of a subscription"),
     "subscription_paused": _("Notice of the pause"),
     "subscription_resumed": _("Notice that it goes on"),
+    "subscription_cancel_planned": _("Notice of the coming cancellation"),
     "subscription_cancelled": _("Notice of the cancellation"),
     "subscription_completed": _("Notice of the completion"),
     "renewal_ahead": _("Notice of the next charge"),

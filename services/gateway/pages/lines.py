@@ -76,6 +76,8 @@ def lines_of(form: Form, currency: str, reader: Reader) -> list[dict[str, Any]]:
     for number, typed in form.numbered("lines"):
         parts = ("description", "quantity", "unit_amount", "tax_rate", "discount_percent")
         words, quantity, price, tax, discount = (typed.get(part, "") for part in parts)
+        if typed.get("reverse_charge") == "yes":
+            tax = ""  # the customer owes it: the usual rate, with which the form comes, does not stand in the way
         if not words and not price:
             continue
         at = f"lines.{number}"

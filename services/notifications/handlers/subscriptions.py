@@ -16,6 +16,7 @@ from contracts.billing import (
     InvoiceChargeFailed,
     Subscription,
     SubscriptionCancelled,
+    SubscriptionCancelPlanned,
     SubscriptionChanged,
     SubscriptionChangeRequested,
     SubscriptionCompleted,
@@ -31,6 +32,7 @@ News = Literal[
     "subscription_link",
     "subscription_paused",
     "subscription_resumed",
+    "subscription_cancel_planned",
     "subscription_cancelled",
     "subscription_completed",
     "renewal_ahead",
@@ -66,6 +68,11 @@ async def on_subscription_paused(tx: Tx, event: SubscriptionPaused, *, mail_host
 async def on_subscription_resumed(tx: Tx, event: SubscriptionResumed, *, mail_host: str) -> None:
     """Say that it goes on."""
     await _to_customer(tx, event, "subscription_resumed", mail_host)
+
+
+async def on_subscription_cancel_planned(tx: Tx, event: SubscriptionCancelPlanned, *, mail_host: str) -> None:
+    """Say when it ends, and that it was heard."""
+    await _to_customer(tx, event, "subscription_cancel_planned", mail_host)
 
 
 async def on_subscription_cancelled(tx: Tx, event: SubscriptionCancelled, *, mail_host: str) -> None:
@@ -177,6 +184,7 @@ KINDS: dict[str, emails.Kind] = {
     "subscription_link": emails.Kind("subscription", _asks("subscription_link"), _news),
     "subscription_paused": emails.Kind("subscription", _asks("subscription_paused"), _news),
     "subscription_resumed": emails.Kind("subscription", _asks("subscription_resumed"), _news),
+    "subscription_cancel_planned": emails.Kind("subscription", _asks("subscription_cancel_planned"), _news),
     "subscription_cancelled": emails.Kind("subscription", _asks("subscription_cancelled"), _news),
     "subscription_completed": emails.Kind("subscription", _asks("subscription_completed"), _news),
     "renewal_ahead": emails.Kind("subscription", _asks("renewal_ahead"), _renewal),
@@ -192,6 +200,7 @@ def facts(mail_host: str) -> Facts:
         SubscriptionLinkEmailRequested: partial(on_subscription_link_email_requested, mail_host=mail_host),
         SubscriptionPaused: partial(on_subscription_paused, mail_host=mail_host),
         SubscriptionResumed: partial(on_subscription_resumed, mail_host=mail_host),
+        SubscriptionCancelPlanned: partial(on_subscription_cancel_planned, mail_host=mail_host),
         SubscriptionCancelled: partial(on_subscription_cancelled, mail_host=mail_host),
         SubscriptionCompleted: partial(on_subscription_completed, mail_host=mail_host),
         SubscriptionChangeRequested: partial(on_subscription_change_requested, mail_host=mail_host),

@@ -161,7 +161,7 @@ async def test_a_new_link_takes_what_the_form_says(world: World, customer: Custo
                 "lines.0.description": "Workshop",
                 "lines.0.quantity": "1",
                 "lines.0.unit_amount": "100",
-                "lines.0.tax_rate": "0",
+                "lines.0.tax_rate": "19",
                 "lines.0.discount_percent": "12.5",
                 "lines.0.reverse_charge": "yes",
             },
@@ -173,7 +173,7 @@ async def test_a_new_link_takes_what_the_form_says(world: World, customer: Custo
     assert order.link_expires_at is not None
     assert order.link_expires_at.isoformat() == "2026-06-01T00:00:00+00:00"
     [line] = order.lines
-    assert (str(line.discount_percent), line.reverse_charge) == ("12.5", True)
+    assert (str(line.discount_percent), line.reverse_charge, bool(line.tax_rate)) == ("12.5", True, False)
 
 
 async def test_the_end_of_a_link_that_cannot_be_is_named_as_it_was_given(

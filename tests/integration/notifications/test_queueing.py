@@ -22,6 +22,7 @@ from contracts.billing import (
     RefundSucceeded,
     SubscriptionAccepted,
     SubscriptionCancelled,
+    SubscriptionCancelPlanned,
     SubscriptionChangeRequested,
     SubscriptionPaused,
 )
@@ -207,11 +208,13 @@ async def test_what_happens_to_a_subscription_is_told_and_a_request_goes_to_the_
     wish = ChangeWish(wish="cancel", note="We move away.", asked_by="Sam")
     await office.h.deliver(SubscriptionPaused(state=agreed), sequence=1)
     await office.h.deliver(SubscriptionChangeRequested(state=agreed, wish=wish), sequence=2)
-    await office.h.deliver(SubscriptionCancelled(state=agreed), sequence=3)
+    await office.h.deliver(SubscriptionCancelPlanned(state=agreed), sequence=3)
+    await office.h.deliver(SubscriptionCancelled(state=agreed), sequence=4)
     offered = builders.subscription(office.customer, status="pending", accepted_at=None)
     await office.h.deliver(SubscriptionCancelled(state=offered))
     assert sorted(await queued(office)) == [
         ("customer_request", "ada@n.example"),
+        ("subscription_cancel_planned", "sam@okafor.example"),
         ("subscription_cancelled", "sam@okafor.example"),
         ("subscription_paused", "sam@okafor.example"),
     ]

@@ -29,7 +29,9 @@ DISPUTE = builders.dispute(INVOICE, evidence_due_at=AT)
 PAYMENT = builders.payment(INVOICE, at=AT, method="visa", receipt_number="REC-7")
 
 CARD = builders.payment_method(CUSTOMER, exp_month=12, exp_year=2026)
-AGREED = builders.subscription(CUSTOMER, title="Hosting", ended_on=date(2026, 12, 1), cancel_reason="Too dear.")
+AGREED = builders.subscription(
+    CUSTOMER, title="Hosting", cancel_on=date(2026, 12, 1), ended_on=date(2026, 12, 1), cancel_reason="Too dear."
+)
 WISH = ChangeWish(wish="cancel", note="We move away.", asked_by="Sam Okafor")
 
 VALUES: dict[str, dict[str, object]] = {

@@ -162,6 +162,31 @@ def test_who_lost_a_subscription_because_nothing_could_be_collected_is_told_so_a
         assert "You still owe that invoice: you find it in the portal." in " ".join(after.split())
 
 
+def test_a_coming_cancellation_says_the_day_whose_wish_it_is_and_that_it_can_be_taken_back() -> None:
+    own = render("subscription_cancel_planned", subscription=AGREED.model_copy(update={"cancelled_by": "customer"}))
+    theirs = render("subscription_cancel_planned", subscription=AGREED.model_copy(update={"cancelled_by": "merchant"}))
+    assert own.subject == theirs.subject == "Hosting ends on December 1, 2026"
+    for text in (" ".join(own.text.split()), Page(own.html).text):
+        assert (
+            "As you wished, it is cancelled on that day. Until then nothing changes, and you can take it back." in text
+        )
+        assert "Too dear." in text
+    for text in (" ".join(theirs.text.split()), Page(theirs.html).text):
+        assert "Nordlicht GmbH cancels it on that day." in text
+        assert "take it back" not in text
+
+
+def test_an_invoice_in_the_place_of_another_says_that_the_other_need_not_be_paid() -> None:
+    replacing = render("payment_link", invoice=INVOICE.model_copy(update={"replaces": INVOICE.id}))
+    for before, after in zip(
+        (render("payment_link").text, Page(render("payment_link").html).text),
+        (replacing.text, Page(replacing.html).text),
+        strict=True,
+    ):
+        assert "It takes the place of an earlier invoice, which need not be paid any more." in after
+        assert "takes the place" not in before
+
+
 def test_every_kind_of_mail_has_its_template_and_every_template_its_kind() -> None:
     shared = {"layout", "parts"}
     on_disk = {path.stem for path in (Path(emails.__file__).parent / "emails").glob("*.jinja")} - shared
