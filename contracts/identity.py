@@ -13,6 +13,7 @@ from .message import (
     CustomerId,
     EmailAddress,
     Event,
+    Flag,
     InvitationId,
     Line,
     Locale,
@@ -429,7 +430,7 @@ class UpdateCustomer(Command[Customer]):
     tax_ids: Annotated[tuple[Annotated[str, StringConstraints(max_length=40)], ...], Field(max_length=10)] | None = None
     locale: Locale | None = None
     time_zone: TimeZone | None = None
-    archived: bool | None = None
+    archived: Flag | None = None
 
 
 @command("identity.send_invitation.v1")

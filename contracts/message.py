@@ -72,6 +72,8 @@ Amount = Annotated[int, Field(ge=0, le=99_999_999_999, strict=True)]
 """Minor units of the currency that stands beside it, as a number: `"12.00"` would be read as twelve of them."""
 Count = Annotated[int, Field(strict=True)]
 """How many of something, as a number."""
+Flag = Annotated[bool, Field(strict=True)]
+"""True or false, and nothing that only reads like it."""
 
 
 def _written(given: object) -> object:
@@ -81,8 +83,15 @@ def _written(given: object) -> object:
     return None if number else given
 
 
-Day = Annotated[date, BeforeValidator(_written)]
-"""A day as ISO 8601 writes it."""
+def _day(given: object) -> object:
+    # Pydantic makes a day of midnight, too; whoever sends a moment may mean the day before, where they are.
+    if isinstance(given, datetime) or (isinstance(given, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", given)):
+        return None
+    return _written(given)
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""A day as ISO 8601 writes it, without a time."""
 Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 """A moment as ISO 8601 writes it, with its distance from UTC."""
 

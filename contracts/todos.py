@@ -13,6 +13,7 @@ from .message import (
     CustomerId,
     Day,
     Event,
+    Flag,
     Line,
     MerchantId,
     Problem,
@@ -148,7 +149,7 @@ class CreateTodo(Command[Todo]):
     due_on: Day | None = None
     priority: Priority = "normal"
     list: ListName | None = None
-    shared: bool = False
+    shared: Flag = False
 
 
 @command("todos.update_todo.v1")
@@ -167,7 +168,7 @@ class UpdateTodo(Command[Todo]):
     due_on: Day | None = None
     priority: Priority | None = None
     list: ListName | None = None
-    shared: bool | None = None
+    shared: Flag | None = None
     status: Literal["open", "done", "cancelled"] | None = None
 
 

@@ -147,7 +147,8 @@ class SubscriptionPreview(Shape):
 class PreviewSubscription(Question[SubscriptionPreview]):
     """What an action of the actor would change; exactly that happens when it is then done.
 
-    `until` belongs to *pause* and `rest` to *cancel*, as in their commands; given with another action each is refused.
+    `until` belongs to *pause*, `rest` to *cancel* and *period_end* to both, as in their commands; given with another
+    action each is refused.
     Refusals: NotFound, InvalidInput.
     """
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..message import Command, Count, Event, MerchantId, Percent, State, Text, command, event, noun
+from ..message import Command, Count, Event, Flag, MerchantId, Percent, State, Text, command, event, noun
 
 
 @noun("billing.defaults", followed_by=("notifications", "gateway"))
@@ -54,12 +54,12 @@ class ChangeDefaults(Command[BillingDefaults]):
 
     due_days: Annotated[Count, Field(ge=0, le=365)] = 14
     tax_rate: Percent = Decimal(0)
-    tax_inclusive: bool = False
+    tax_inclusive: Flag = False
     memo: Text | None = None
-    allow_partial: bool = False
+    allow_partial: Flag = False
     link_days: Annotated[Count, Field(ge=1, le=3650)] | None = None
-    allow_customer_cancel: bool = False
-    allow_customer_pause: bool = False
+    allow_customer_cancel: Flag = False
+    allow_customer_pause: Flag = False
     minimum_payments: Annotated[Count, Field(ge=0, le=120)] = 0
     retry_days: Annotated[tuple[Annotated[Count, Field(ge=1, le=60)], ...], Field(max_length=10)] = (2, 7, 14, 21)
     after_last_retry: Literal["cancel", "keep"] = "cancel"

@@ -12,6 +12,7 @@ from ..message import (
     Currency,
     CustomerId,
     Event,
+    Flag,
     InvoiceId,
     MerchantId,
     Moment,
@@ -228,7 +229,7 @@ class OpenInvoice(Command[Invoice]):
 
     invoice_id: InvoiceId
     link_expires_at: Moment | None = None
-    send_email: bool = False
+    send_email: Flag = False
 
 
 @command("billing.void_invoice.v1")

@@ -11,6 +11,7 @@ from ..message import (
     Currency,
     CustomerId,
     Day,
+    Flag,
     InvoiceId,
     MailFacts,
     Moment,
@@ -47,18 +48,18 @@ class CreatePaymentLink(Command[Invoice]):
     kind: Literal["one_time"] = "one_time"
     currency: Currency
     lines: Annotated[tuple[NewLine, ...], Field(min_length=1, max_length=200)]
-    tax_inclusive: bool | None = None
+    tax_inclusive: Flag | None = None
     """Whether prices hold the tax already; null: as the merchant's defaults say."""
     due_on: Day | None = None
     """Null: after as many days as the merchant's defaults say."""
     memo: Text | None = None
     """Not given: as the merchant's defaults say."""
-    allow_partial: bool | None = None
+    allow_partial: Flag | None = None
     """Whether a part may be paid; null: as the merchant's defaults say."""
     link_expires_at: Moment | None = None
     """Until when the payment link shows it; not given: as the merchant's defaults say; null: no end."""
-    send_email: bool = False
-    draft: bool = False
+    send_email: Flag = False
+    draft: Flag = False
 
 
 @command("billing.replace_invoice.v1")
@@ -95,7 +96,7 @@ class RenewPaymentLink(Command[Invoice]):
 
     invoice_id: InvoiceId
     link_expires_at: Moment | None = None
-    send_email: bool = False
+    send_email: Flag = False
 
 
 class FreshLink(Shape):

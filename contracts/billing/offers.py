@@ -13,6 +13,7 @@ from ..message import (
     Currency,
     CustomerId,
     Day,
+    Flag,
     MailFacts,
     Moment,
     Question,
@@ -59,7 +60,7 @@ class CreateSubscription(Command[Subscription]):
     kind: Literal["recurring", "payment_plan"]
     currency: Currency
     lines: Annotated[tuple[NewLine, ...], Field(min_length=1, max_length=200)]
-    tax_inclusive: bool | None = None
+    tax_inclusive: Flag | None = None
     memo: Text | None = None
     interval: NewInterval | None = None
     starts_on: Day | None = None
@@ -67,13 +68,13 @@ class CreateSubscription(Command[Subscription]):
     ends: NewEnd | None = None
     instalment_count: Count | None = None
     instalments: Annotated[tuple[NewInstalment, ...], Field(max_length=200)] | None = None
-    allow_customer_cancel: bool | None = None
-    allow_customer_pause: bool | None = None
+    allow_customer_cancel: Flag | None = None
+    allow_customer_pause: Flag | None = None
     minimum_payments: Count | None = None
     after_last_retry: Literal["cancel", "keep"] | None = None
     plan_on_cancel: Literal["owe", "waive", "ask"] | None = None
     link_expires_at: Moment | None = None
-    send_email: bool = False
+    send_email: Flag = False
 
 
 @command("billing.send_subscription_link.v1")
@@ -95,7 +96,7 @@ class RenewSubscriptionLink(Command[Subscription]):
 
     subscription_id: SubscriptionId
     link_expires_at: Moment | None = None
-    send_email: bool = False
+    send_email: Flag = False
 
 
 @command("billing.revoke_subscription_link.v1")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from ..message import Address, Amount, Count, InvoiceId, Line, PaymentId, Percent, RefundId, Shape, Strict
+from ..message import Address, Amount, Count, Flag, InvoiceId, Line, PaymentId, Percent, RefundId, Shape, Strict
 
 
 class LineItem(Shape):
@@ -176,7 +176,7 @@ class NewLine(Strict):
     unit_amount: Amount
     tax_rate: Percent = Decimal(0)
     discount_percent: Percent = Decimal(0)
-    reverse_charge: bool = False
+    reverse_charge: Flag = False
     """The customer owes the tax; the rate must be 0 then."""
 
 

@@ -222,9 +222,10 @@ async def preview_subscription(work: Work, question: PreviewSubscription) -> Sub
 
 def _require_used(question: PreviewSubscription) -> None:
     """Refuse what the action has nothing to do with: who gives it would believe that the preview shows it."""
-    owner = {"until": "pause", "rest": "cancel"}
-    for field in (name for name, action in owner.items() if getattr(question, name) and action != question.action):
-        message = f"This belongs to the action {owner[field]} alone."
+    owners = {"until": ("pause",), "rest": ("cancel",), "when": ("pause", "cancel")}
+    given = {"until": question.until, "rest": question.rest, "when": question.when == "period_end"}
+    for field in (name for name, actions in owners.items() if given[name] and question.action not in actions):
+        message = f"This belongs to the action {' or '.join(owners[field])} alone."
         raise InvalidInput(message, errors=(FieldError(field=field, message=message, code="does-not-belong"),))
 
 

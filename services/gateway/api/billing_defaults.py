@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from contracts.billing import ChangeDefaults
-from contracts.message import Count, Percent, Text
+from contracts.message import Count, Flag, Percent, Text
 from services.gateway import readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.shapes import Answer, AnyViewer, Db, Given, IdempotencyKey, done
@@ -43,12 +43,12 @@ class BillingDefaultsChange(Given):
 
     due_days: Annotated[Count, Field(ge=0, le=365)] = 14
     tax_rate: Percent = Decimal(0)
-    tax_inclusive: bool = False
+    tax_inclusive: Flag = False
     memo: Text | None = None
-    allow_partial: bool = False
+    allow_partial: Flag = False
     link_days: Annotated[Count, Field(ge=1, le=3650)] | None = None
-    allow_customer_cancel: bool = False
-    allow_customer_pause: bool = False
+    allow_customer_cancel: Flag = False
+    allow_customer_pause: Flag = False
     minimum_payments: Annotated[Count, Field(ge=0, le=120)] = 0
     retry_days: Annotated[list[Days], Field(max_length=10)] = Field(default_factory=list)
     after_last_retry: Literal["cancel", "keep"] = "cancel"

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 
 from chassis.database import Database
 from contracts.identity import ContactRole, CreateCustomer, Phone, SendInvitation, TimeZone, UpdateCustomer
-from contracts.message import Address, CustomerId, EmailAddress, FieldError, InvalidInput, Line, Locale
+from contracts.message import Address, CustomerId, EmailAddress, FieldError, Flag, InvalidInput, Line, Locale
 from services.gateway import readmodel
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.shapes import (
@@ -89,7 +89,7 @@ class CustomerChange(Given):
     tax_ids: TaxIds | None = None
     locale: Locale | None = None
     time_zone: TimeZone | None = None
-    archived: bool | None = None
+    archived: Flag | None = None
 
 
 class NewInvitation(Given):

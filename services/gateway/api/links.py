@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.message import Moment
+from contracts.message import Flag, Moment
 from services.gateway.api.shapes import Answer, Given
 
 _NAMES = {"partial": "allow_partial", "expires_at": "link_expires_at"}
@@ -41,7 +41,7 @@ class LinkEnd(LinkTerms):
     expires_at: Annotated[Moment | None, Field(description="Null: no end. Left out: as the billing defaults say.")] = (
         None
     )
-    send_email: bool = False
+    send_email: Flag = False
 
 
 class PublicUrl(Answer):

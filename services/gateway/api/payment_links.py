@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 from pydantic_core import PydanticCustomError
 
 from contracts.billing import CreatePaymentLink, CreateSubscription, NewEnd, NewInstalment, NewInterval, NewLine
-from contracts.message import Count, Currency, Day, Moment, Text
+from contracts.message import Count, Currency, Day, Flag, Moment, Text
 from services.gateway.api.customers import Managed
 from services.gateway.api.document import COMMAND, refusals
 from services.gateway.api.errors import ALTERNATIVE
@@ -35,20 +35,20 @@ class NewPaymentLink(LinkTerms):
             examples=[[{"description": "Consulting", "quantity": "2.5", "unit_amount": 12000, "tax_rate": "19"}]],
         ),
     ]
-    tax_inclusive: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
+    tax_inclusive: Annotated[Flag | None, Field(description="Null: as the billing defaults say.")] = None
     due_on: Annotated[
         Day | None, Field(examples=["2026-04-30"], description="Null: after as many days as the billing defaults say.")
     ] = None
     memo: Annotated[Text | None, Field(description="Left out: as the billing defaults say.")] = None
     partial: Annotated[
-        bool | None, Field(description="Whether a part may be paid. Null: as the billing defaults say.")
+        Flag | None, Field(description="Whether a part may be paid. Null: as the billing defaults say.")
     ] = None
     expires_at: Annotated[
         Moment | None,
         Field(description="Until when its payment link works; null: no end. Left out: as the billing defaults say."),
     ] = None
-    send_email: bool = False
-    draft: bool = False
+    send_email: Flag = False
+    draft: Flag = False
 
     @field_validator("kind", mode="before")
     @classmethod
@@ -64,11 +64,11 @@ class _Agreement(LinkTerms):
         list[NewLine],
         Field(min_length=1, max_length=200, examples=[[{"description": "Hosting", "unit_amount": 1200}]]),
     ]
-    tax_inclusive: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
+    tax_inclusive: Annotated[Flag | None, Field(description="Null: as the billing defaults say.")] = None
     memo: Text | None = None
     starts_on: Annotated[Day | None, Field(description="Null: on the day that the customer accepts.")] = None
-    allow_customer_cancel: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
-    allow_customer_pause: Annotated[bool | None, Field(description="Null: as the billing defaults say.")] = None
+    allow_customer_cancel: Annotated[Flag | None, Field(description="Null: as the billing defaults say.")] = None
+    allow_customer_pause: Annotated[Flag | None, Field(description="Null: as the billing defaults say.")] = None
     minimum_payments: Annotated[
         Count | None, Field(description="So many payments before the customer may. Null: as the billing defaults say.")
     ] = None
@@ -76,7 +76,7 @@ class _Agreement(LinkTerms):
         Literal["cancel", "keep"] | None, Field(description="Null: as the billing defaults say.")
     ] = None
     expires_at: Annotated[Moment | None, Field(description="Until when its link works; null: no end.")] = None
-    send_email: bool = False
+    send_email: Flag = False
 
 
 class NewSubscription(_Agreement):

@@ -15,7 +15,7 @@ from contracts.billing import (
     SetDefaultPaymentMethod,
     UpdatePaymentMethod,
 )
-from contracts.message import Count, EmailAddress, FieldError, InvalidInput, Line, PaymentMethodId
+from contracts.message import Count, EmailAddress, FieldError, Flag, InvalidInput, Line, PaymentMethodId
 from services.gateway import commands, readmodel
 from services.gateway.api.customers import customer_of
 from services.gateway.api.document import COMMAND, refusals
@@ -81,7 +81,7 @@ class PaymentMethodChange(Given):
     billing_name: Line | None = None
     billing_email: EmailAddress | None = None
     billing_country: Annotated[str | None, Field(pattern=r"^[A-Z]{2}$")] = None
-    default: Annotated[bool | None, Field(description="Only true means anything, and it goes alone.")] = None
+    default: Annotated[Flag | None, Field(description="Only true means anything, and it goes alone.")] = None
 
 
 class Removal(Given):

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
-from contracts.message import Day, Line, Text, TodoId
+from contracts.message import Day, Flag, Line, Text, TodoId
 from contracts.todos import CreateTodo, DeleteTodo, ListName, Priority, TodoSubject, UpdateTodo
 from services.gateway import commands, readmodel
 from services.gateway.api.customers import customer_of
@@ -66,7 +66,7 @@ class NewTodo(Given):
     due_on: Day | None = None
     priority: Priority = "normal"
     list: ListName | None = None
-    shared: bool = False
+    shared: Flag = False
 
 
 class TodoChange(Given):
@@ -77,7 +77,7 @@ class TodoChange(Given):
     due_on: Day | None = None
     priority: Priority | None = None
     list: ListName | None = None
-    shared: bool | None = None
+    shared: Flag | None = None
     status: Status | None = None
 
 

@@ -313,12 +313,16 @@ async def test_what_becomes_of_the_rest_is_said_by_members_of_plans_only(fake_sh
         ("cancel", {"until": date(2030, 1, 1)}),
         ("resume", {"until": date(2030, 1, 1)}),
         ("pause", {"rest": "waive"}),
+        ("resume", {"when": "period_end"}),
+        ("undo_cancel", {"when": "period_end"}),
     ],
 )
 async def test_a_preview_refuses_what_its_action_has_nothing_to_do_with(
     fake_shop: Shop, action: Any, given: dict[str, Any]
 ) -> None:
-    made = await accepted(fake_shop, plan_of_three(fake_shop))
+    made = await accepted(fake_shop, monthly(fake_shop) if action == "undo_cancel" else plan_of_three(fake_shop))
+    if action == "undo_cancel":
+        await fake_shop.order(CancelSubscription(subscription_id=SubscriptionId(made.id), when="period_end"))
     if action == "resume":
         await fake_shop.order(PauseSubscription(subscription_id=SubscriptionId(made.id)))
     asked = PreviewSubscription(subscription_id=SubscriptionId(made.id), action=action, **given)

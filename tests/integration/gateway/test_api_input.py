@@ -53,6 +53,20 @@ async def test_a_count_is_a_number_and_a_time_is_written_out(world: World) -> No
         assert await fields("PATCH", "/api/v1/billing-defaults", counts | {"retry_days": [2, "7"]}) == [
             *("due_days", "link_days", "minimum_payments", "renewal_notice_days", "retry_days.1"),
         ]
+        midnight = "2026-05-01T00:00:00Z"
+        said = {"tax_inclusive": "no", "allow_partial": "yes", "send_email": 1, "draft": "", "due_on": midnight}
+        assert await fields("POST", links, once | {"expires_at": None} | said) == sorted(said)
+        monthly = MONTHLY | {"interval": {"unit": "month"}}
+        may = {"allow_customer_cancel": "no", "allow_customer_pause": 0, "starts_on": midnight}
+        assert await fields("POST", links, monthly | may) == sorted(may)
+        line = LINE | {"reverse_charge": "no"}
+        assert await fields("POST", links, monthly | {"lines": [line]}) == ["lines.0.reverse_charge"]
+        assert await fields("POST", "/api/v1/todos", todo | {"due_on": midnight, "shared": "no"}) == [
+            "due_on",
+            "shared",
+        ]
+        assert await fields("PATCH", f"/api/v1/customers/{customer.id}", {"archived": "no"}) == ["archived"]
+        assert await fields("PATCH", "/api/v1/billing-defaults", {"tax_inclusive": "no"}) == ["tax_inclusive"]
         statement = await browser.get(f"/api/v1/statements?customer_id={customer.id}&from={day}&to=2026-04-30")
         assert [each["field"] for each in problem(statement, 422)["errors"]] == ["from"]
     assert {type(each.request) for each in world.owners.asked} == {SignIn}
