@@ -82,6 +82,9 @@ class FakeStripe(FakeCharges, FakeReturns):
     async def __aexit__(self, *_: object) -> None:
         pass
 
+    async def reach(self, account: str | None) -> None:
+        self._take("reach", self.fails)
+
     # --- what billing asks --------------------------------------------------------------------------------------------
 
     async def open_checkout(self, request: Mapping[str, Any], key: str, account: str | None) -> Checkout:

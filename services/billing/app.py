@@ -67,7 +67,7 @@ def build(settings: Settings | None = None, stripe: StripeGateway | None = None)
         schedules=schedules.timetable(stripe),
         workers={"webhooks": partial(webhooks.work, stripe=stripe)} | schedules.workers(stripe),
         resources=[stripe],
-        cli={"connect-account": partial(cli.connect_account, stripe=stripe)},
+        cli=cli.commands(stripe),
         dead_letters=[webhooks.StuckWebhooks()],
         http=partial(webhooks.build_http, secret=settings.stripe_webhook_secret),
     )

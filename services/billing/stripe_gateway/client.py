@@ -230,8 +230,8 @@ class StripeGateway:
             page = await self._v1.payment_intents.list_async(params)
         return parsedate_to_datetime(page.last_response.headers["date"])
 
-    async def reach(self, account: str) -> None:
-        """See whether our key may use a connected account. Raises StripeError when it may not, or cannot be asked."""
+    async def reach(self, account: str | None) -> None:
+        """See whether our key may use an account; None is the platform's own. Raises StripeError when it may not, or cannot be asked."""
         params: PaymentIntentListParams = {"limit": 1}
         async with within_budget():
             await self._v1.payment_intents.list_async(params, _options(account))

@@ -1,4 +1,4 @@
-"""What an operator does at the machine: say which account at Stripe a merchant's money goes to."""
+"""What an operator does at the machine: say which account at Stripe a merchant's money goes to, decide lost charges."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from uuid import UUID
 
 from chassis.service import Runtime
 from contracts.message import MerchantId
+from services.billing.cli import deciding
 from services.billing.store import accounts, copies
 from services.billing.stripe_gateway import StripeError, StripeGateway
 
@@ -65,3 +68,12 @@ async def _connect(runtime: Runtime, stripe: StripeGateway, merchant_id: Merchan
         if not await accounts.connect(tx, merchant_id, account):
             return f"{account} is another merchant's already."
     return None
+
+
+def commands(stripe: StripeGateway) -> dict[str, Callable[[Runtime, list[str]], Awaitable[int]]]:
+    """Which function runs which command."""
+    return {
+        "connect-account": partial(connect_account, stripe=stripe),
+        "unknown-charges": partial(deciding.unknown_charges, stripe=stripe),
+        "decide-charge": partial(deciding.decide_charge, stripe=stripe),
+    }
