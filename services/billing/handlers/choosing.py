@@ -38,7 +38,7 @@ async def choose_subscription_method(tx: Tx, command: ChooseSubscriptionMethod) 
     kept = await _chosen(tx, kept, chosen)
     await wallets.note_use(tx, tx.merchant, customer_id)
     if before != after and await debts.is_owed(tx, SubscriptionId(kept.state.id)):
-        await debts.collect(tx, tx.merchant, customer_id)
+        await debts.collect_for(tx, SubscriptionId(kept.state.id))
     return kept.state
 
 

@@ -121,12 +121,14 @@ async def _try_again(tx: Tx, invoice: Invoice, by: Chargeable) -> None:
 async def _collect_debt(runtime: Runtime, debtor: Row) -> int:
     """Charge all that a customer owes whose automatic charge has failed, to the method that they have now.
 
+    Or what they owe for one subscription, to the method that was chosen for it.
     What somebody is just paying waits until they are done, unless that is a charge of this very method.
     """
     count, waits = 0, False
     async with runtime.db.transaction(runtime.system_cause(debtor["merchant_id"])) as tx:
-        for invoice in await collecting.lock_debts(tx, debtor["merchant_id"], debtor["customer_id"]):
-            by = await _untried(tx, invoice)
+        chosen_for = debtor["subscription_id"]
+        for invoice in await collecting.lock_debts(tx, debtor["merchant_id"], debtor["customer_id"], chosen_for):
+            by = await (_untried(tx, invoice) if chosen_for is None else _chargeable(tx, invoice))
             if by is None:
                 continue
             if await _is_busy(tx, invoice):

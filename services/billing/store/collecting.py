@@ -159,6 +159,7 @@ async def something_due(db: Database, at: datetime) -> bool:
         SELECT EXISTS (SELECT FROM subscription WHERE next_turn_at <= $1)
             OR EXISTS (SELECT FROM invoice WHERE next_try_at <= $1)
             OR EXISTS (SELECT FROM stripe_customer WHERE collect_since <= $1)
+            OR EXISTS (SELECT FROM subscription WHERE collect_since <= $1)
         """,
         at,
     )
@@ -182,16 +183,23 @@ async def put_off(db: Database | Tx, invoice_id: UUID, until: datetime | None) -
     await db.execute("UPDATE invoice SET next_try_at = $2 WHERE id = $1", invoice_id, until)
 
 
-async def lock_debts(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> list[Invoice]:
-    """The customer's open invoices of which an automatic charge has failed, locked, the oldest first."""
+async def lock_debts(
+    tx: Tx, merchant_id: MerchantId, customer_id: CustomerId, subscription_id: UUID | None
+) -> list[Invoice]:
+    """The customer's open invoices of which an automatic charge has failed, locked, the oldest first.
+
+    With a `subscription_id` those of this subscription alone.
+    """
     rows = await tx.fetch(
         """
         SELECT merchant_id, id FROM invoice
         WHERE merchant_id = $1 AND customer_id = $2 AND status = 'open' AND (collection->>'failures')::int > 0
+          AND ($3::uuid IS NULL OR subscription_id = $3)
         ORDER BY id FOR UPDATE
         """,
         merchant_id,
         customer_id,
+        subscription_id,
     )
     found = [await invoices.lock_invoice(tx, merchant_id, InvoiceId(row["id"])) for row in rows]
     return [each for each in found if each is not None]

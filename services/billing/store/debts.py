@@ -1,4 +1,4 @@
-"""Old debt that a new default method is to settle at once: asked for by whoever changes methods, done by the collector."""
+"""Old debt that a new method is to settle at once: asked for by whoever changes methods, done by the collector."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -36,12 +36,27 @@ async def collect(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> N
     tx.notify(CHANNEL)
 
 
+async def collect_for(tx: Tx, subscription_id: SubscriptionId) -> None:
+    """Another method was chosen for this one subscription: its debt alone is collected at once, as with `collect`.
+
+    Its caller holds the subscription's lock.
+    """
+    await tx.execute("UPDATE subscription SET collect_since = $2 WHERE id = $1", subscription_id, tx.now)
+    tx.notify(CHANNEL)
+
+
 async def debtors(db: Database, at: datetime, limit: int) -> Sequence[Row]:
-    """Customers whose debt is to be collected by `at`: `merchant_id`, `customer_id`, `collect_since`."""
+    """Whose debt is to be collected by `at`: `merchant_id`, `customer_id`, `subscription_id`, `collect_since`.
+
+    All that a customer owes where `subscription_id` is null, else that subscription's alone.
+    """
     return await db.fetch(
         """
-        SELECT DISTINCT merchant_id, customer_id, collect_since FROM stripe_customer
-        WHERE collect_since <= $1 ORDER BY collect_since LIMIT $2
+        SELECT DISTINCT merchant_id, customer_id, NULL::uuid AS subscription_id, collect_since
+        FROM stripe_customer WHERE collect_since <= $1
+        UNION ALL
+        SELECT merchant_id, customer_id, id, collect_since FROM subscription WHERE collect_since <= $1
+        ORDER BY collect_since LIMIT $2
         """,
         at,
         limit,
@@ -50,16 +65,24 @@ async def debtors(db: Database, at: datetime, limit: int) -> Sequence[Row]:
 
 async def collected(db: Database | Tx, debtor: Row, again_at: datetime | None) -> None:
     """Their debt is being collected, or the rest of it from `again_at`, unless somebody has asked again meanwhile."""
-    await db.execute(
-        """
-        UPDATE stripe_customer SET collect_since = $4
-        WHERE merchant_id = $1 AND customer_id = $2 AND collect_since = $3
-        """,
-        debtor["merchant_id"],
-        debtor["customer_id"],
-        debtor["collect_since"],
-        again_at,
-    )
+    asked = (debtor["merchant_id"], debtor["customer_id"], debtor["collect_since"], again_at)
+    if debtor["subscription_id"] is None:
+        await db.execute(
+            """
+            UPDATE stripe_customer SET collect_since = $4
+            WHERE merchant_id = $1 AND customer_id = $2 AND collect_since = $3
+            """,
+            *asked,
+        )
+    else:
+        await db.execute(
+            """
+            UPDATE subscription SET collect_since = $4
+            WHERE merchant_id = $1 AND customer_id = $2 AND collect_since = $3 AND id = $5
+            """,
+            *asked,
+            debtor["subscription_id"],
+        )
 
 
 async def forget(tx: Tx, merchant_id: MerchantId, customer_id: CustomerId) -> None:

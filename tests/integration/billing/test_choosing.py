@@ -12,6 +12,7 @@ from contracts.billing import (
     PaymentMethod,
     PaymentMethodInUse,
     RemovePaymentMethod,
+    SetDefaultPaymentMethod,
     Subscription,
     SubscriptionNotChangeable,
 )
@@ -82,6 +83,30 @@ async def test_what_the_default_could_not_pay_is_charged_to_the_chosen_card_at_o
     await time.runs()
     assert await shop.payments_of(invoice) == [(1, "failed"), (2, "succeeded")]
     assert (await time.last()).status == "paid"
+
+
+async def test_choosing_a_card_for_one_subscription_charges_its_debt_alone_and_a_new_default_all_that_it_pays(
+    fake_shop: Shop,
+) -> None:
+    time, made, _, other = await two_cards(fake_shop)
+    await time.accepted(monthly(fake_shop))
+    await time.card_is("insufficient_funds")
+    await time.comes(date(2027, 2, 28))
+    debts = {each.subscription_id: each for each in (await time.invoices())[2:]}
+    mine = debts.pop(SubscriptionId(made.id))
+    [theirs] = debts.values()
+    await fake_shop.order(chooses(made, other), time.purse.payer())
+    await time.runs()
+    assert await fake_shop.payments_of(mine) == [(1, "failed"), (2, "succeeded")]
+    assert await fake_shop.payments_of(theirs) == [(1, "failed")]
+    assert (await fake_shop.invoice(theirs)).status == "open"
+    # Its turn is over: nothing is collected for it again.
+    assert await fake_shop.h.db.fetchval("SELECT count(*) FROM subscription WHERE collect_since IS NOT NULL") == 0
+    order = SetDefaultPaymentMethod(payment_method_id=PaymentMethodId(other.id))
+    await fake_shop.order(order, time.purse.payer())
+    await time.runs()
+    assert await fake_shop.payments_of(theirs) == [(1, "failed"), (2, "succeeded")]
+    assert await time.taken() == await time.booked() == 4 * 1250
 
 
 async def test_a_card_that_a_subscription_charges_needs_a_replacement_that_is_charged_then(shop: Shop) -> None:

@@ -63,8 +63,7 @@ async def test_a_hard_decline_is_remembered_until_the_card_is_renewed_or_charged
 async def test_debt_that_is_asked_for_again_while_it_is_collected_is_not_forgotten(fake_shop: Shop) -> None:
     await Purse(fake_shop).adds()
     db = fake_shop.h.db
-    debtor = await db.fetchrow("SELECT merchant_id, customer_id, collect_since FROM stripe_customer")
-    assert debtor is not None
+    [debtor] = await debts.debtors(db, fake_shop.clock.now(), 10)
     fake_shop.later(seconds=1)
     async with fake_shop.h.transaction(fake_shop.h.runtime.system_cause(fake_shop.merchant_id)) as tx:
         await debts.collect(tx, fake_shop.merchant_id, debtor["customer_id"])
