@@ -18,12 +18,16 @@ from importlib import import_module
 from typing import Any
 
 from contracts.message import SERVICES
+from services.identity.domain import inputs
+from services.notifications import emails
 
 _PR_SET_PDEATHSIG = 1
 _LATE = (
     *("uvloop", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvicorn.protocols.http.auto"),
     *("uvicorn.protocols.websockets.auto", "anyio._backends._asyncio", "httpcore", "encodings.idna"),
-    *("stripe._http_client", "stripe._stripe_client", "tests.chaos.sabotage", "tests.chaos.run_service"),
+    *("uvicorn.loops.uvloop", "stripe._http_client", "stripe._stripe_client", "stripe._object_classes"),
+    *("stripe._dispute_service", "stripe._payment_intent_service", "stripe._refund_service", "stripe._telemetry_id"),
+    *("tests.chaos.sabotage", "tests.chaos.run_service"),
 )
 """What a service imports when it starts rather than when it is imported."""
 
@@ -31,6 +35,7 @@ _LATE = (
 def main() -> None:
     """Fork until standard input ends."""
     _import_all()
+    _warm()
     # What is here is in every child's memory: their garbage collector need not look at it, nor copy its pages.
     gc.collect()
     gc.freeze()
@@ -63,6 +68,16 @@ def _import_all() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         for module in ("psycopg", "yoyo.backends.core.postgresql"):
             import_module(module)
+
+
+def _warm() -> None:
+    """Make what a process makes once, when it is first asked for it: here, processes do not live long."""
+    for escaped in (True, False):
+        templates = emails._environment(autoescape=escaped)
+        for name in templates.list_templates():
+            templates.get_template(name)
+    inputs.time_zones()
+    inputs.countries()
 
 
 def _modules(package: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ import fnmatch
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -219,6 +219,6 @@ def reached_aside() -> list[str]:
     return each + [f"{FIRST}{name}:{moment}:*" for name in SERVICES for moment in once]
 
 
-def missing(among: set[str], struck: list[str]) -> set[str]:
+def missing(among: set[str], struck: Collection[str]) -> set[str]:
     """Those of them at which nobody has died."""
     return {pattern for pattern in among if not any(map(fits(pattern), struck))}
