@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -50,11 +50,28 @@ class Injected:
     """Queues and message ids of what was sent as an earlier release would have sent it."""
 
 
+class Databases:
+    """One connection to each service's database: books are read again and again, and to connect costs more than to read."""
+
+    def __init__(self, plant: Plant, stack: ExitStack) -> None:
+        self._open: dict[str, psycopg.Connection[Row]] = {
+            service: stack.enter_context(
+                psycopg.connect(plant.database(service), autocommit=True, row_factory=dict_row)
+            )
+            for service in plant.only
+        }
+
+    def rows(self, service: str, sql: str) -> list[Row]:
+        """All rows of a query on a service's database."""
+        return list(self._open[service].execute(sql))
+
+
 class Books:
     """Everything there is to read, read once."""
 
-    def __init__(self, plant: Plant, record: Record, injected: Injected) -> None:
+    def __init__(self, plant: Plant, record: Record, injected: Injected, databases: Databases) -> None:
         self.plant, self.record, self.injected = plant, record, injected
+        self.rows = databases.rows
         self.announced: list[Row] = [
             row | {"service": service}
             for service in plant.only
@@ -65,11 +82,6 @@ class Books:
         self.refunds = self.rows("billing", "SELECT * FROM refund") if "billing" in plant.only else []
         self.ledger = self._ledger()
         self.dead = list(dead_letters_of(plant))
-
-    def rows(self, service: str, sql: str) -> list[Row]:
-        """All rows of a query on a service's database."""
-        with psycopg.connect(self.plant.database(service), row_factory=dict_row) as connection:
-            return list(connection.execute(sql))
 
     def _ledger(self) -> list[Row]:
         path = self.plant.folder / "stripe" / "ledger.jsonl"
@@ -493,9 +505,9 @@ ALL: tuple[Callable[[Books], Check], ...] = (
 )  # fmt: skip
 
 
-def check(plant: Plant, record: Record, injected: Injected) -> list[Check]:
+def check(plant: Plant, record: Record, injected: Injected, databases: Databases) -> list[Check]:
     """Every invariant, as things are now."""
-    books = Books(plant, record, injected)
+    books = Books(plant, record, injected, databases)
     return [each(books) for each in ALL]
 
 
@@ -509,24 +521,29 @@ def settle(
     """
     began, emptied = time.monotonic(), 0.0
     verdicts: list[list[str]] = []
-    while True:
-        plant.tend()
-        waiting = list(_under_way(plant))
-        if not emptied and not any(each.startswith("outbox") for each in waiting):
-            emptied = time.monotonic() - began
-        late = time.monotonic() - began > stretched(seconds)
-        # The broker's counts lag behind by seconds: what holds decides, not what it says.
-        if late or not waiting:
-            checks = check(plant, record, injected)
-            verdicts.append([str(each) for each in checks])
-            same = stays_wrong and len(verdicts) >= _SAME and all(each == verdicts[-1] for each in verdicts[-_SAME:])
-            if late or same or not any(each.wrong for each in checks):
-                return emptied or time.monotonic() - began, checks
-            time.sleep(1)
-        time.sleep(0.3)
+    with ExitStack() as stack:
+        databases = Databases(plant, stack)
+        while True:
+            plant.tend()
+            unsent = any(databases.rows(each, _UNSENT) for each in plant.only)
+            if not emptied and not unsent:
+                emptied = time.monotonic() - began
+            late = time.monotonic() - began > stretched(seconds)
+            # The broker's counts lag behind by seconds: what holds decides, not what it says.
+            if late or not (unsent or any(_under_way(plant, databases))):
+                checks = check(plant, record, injected, databases)
+                verdicts.append([str(each) for each in checks])
+                same = (
+                    stays_wrong and len(verdicts) >= _SAME and all(each == verdicts[-1] for each in verdicts[-_SAME:])
+                )
+                if late or same or not any(each.wrong for each in checks):
+                    return emptied or time.monotonic() - began, checks
+                time.sleep(1)
+            time.sleep(0.3)
 
 
 _SAME = 3
+_UNSENT = "SELECT 1 FROM outbox LIMIT 1"
 _WAITING = {
     "billing": """
         SELECT 'webhook ' || id AS what FROM stripe_event WHERE status = 'waiting'
@@ -538,24 +555,23 @@ _WAITING = {
 }
 
 
-def _under_way(plant: Plant) -> Iterator[str]:
-    for service in plant.only:
-        sql = "SELECT 'outbox ' || message_id AS what FROM outbox"
-        sql += f" UNION ALL {_WAITING[service]}" if service in _WAITING else ""
-        with psycopg.connect(plant.database(service)) as connection:
-            yield from (row[0] for row in connection.execute(sql + " LIMIT 5"))
-    yield from (f"queue {row['name']}" for row in queue_rows(plant) if row.get("messages"))
+def _under_way(plant: Plant, databases: Databases) -> Iterator[str]:
+    """What is not done yet, what is cheap to ask first: who asks mostly wants to know whether there is anything."""
+    for service, sql in _WAITING.items():
+        if service in plant.only:
+            yield from (row["what"] for row in databases.rows(service, f"{sql} LIMIT 5"))
     path = plant.folder / "stripe" / "sandbox.sqlite3"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
         yield from (f"delivery {row[0]}" for row in store.execute("SELECT id FROM deliveries WHERE state = 'pending'"))
     # Money that no webhook tells is found by reconciliation: until then it is under way.
-    with psycopg.connect(plant.database("billing")) as connection:
-        booked = {row[0] for row in connection.execute("SELECT intent_id FROM payment WHERE status = 'succeeded'")}
+    succeeded = databases.rows("billing", "SELECT intent_id FROM payment WHERE status = 'succeeded'")
+    booked = {row["intent_id"] for row in succeeded}
     ledger = plant.folder / "stripe" / "ledger.jsonl"
     for line in ledger.read_text().splitlines() if ledger.exists() else ():
         said = json.loads(line)
         if said["kind"] == "charge.succeeded" and said["payment_intent"] not in booked:
             yield f"money {line}"
+    yield from (f"queue {row['name']}" for row in queue_rows(plant) if row.get("messages"))
 
 
 def table(checks: Iterable[Check]) -> str:
