@@ -14,18 +14,16 @@ from services.gateway.readmodel import Entry
 from .language import NOTHING, Reader
 from .language import gettext_noop as _
 
-# What happened, by event type, and how it feels. An event without a sentence is not news to anybody.
+# What happened, by event type, and how it feels. An event without a sentence is not news to anybody; nor is one that
+# another line follows at once: that a mail is to be sent, a payment begun, an invitation accepted by whoever joins.
 _HAPPENED: dict[str, tuple[str, str]] = {
     "identity.customer.created": (_("Customer added"), ""),
     "identity.contact.joined": (_("%(email)s joined the portal"), "good"),
     "identity.invitation.sent": (_("Invitation sent to %(email)s"), ""),
-    "identity.invitation.accepted": (_("Invitation accepted by %(email)s"), "good"),
     "identity.invitation.revoked": (_("Invitation of %(email)s taken back"), ""),
     "identity.invitation.expired": (_("Invitation of %(email)s expired"), "bad"),
     "billing.invoice.drafted": (_("Draft of an invoice for %(total)s saved"), ""),
     "billing.invoice.opened": (_("Invoice %(number)s for %(total)s issued"), ""),
-    "billing.invoice.link_email_requested": (_("Payment link of %(number)s to be mailed"), ""),
-    "billing.invoice.payment_started": (_("Payment of %(number)s begun"), ""),
     "billing.invoice.payment_declined": (_("A card was declined for %(number)s"), "bad"),
     "billing.invoice.payment_ended": (_("Payment of %(number)s ended without money"), "bad"),
     "billing.invoice.part_paid": (_("Part of %(number)s paid, %(amount_due)s still due"), "good"),
@@ -179,11 +177,13 @@ def _because(entry: Entry, reader: Reader) -> str:
             return reader.gettext("through the payment link")  # however they came by it: it may have been handed on
         case "public":
             return reader.gettext("through the link in the mail")
-        case "system" if entry.type.startswith("billing.payment_method.expiring."):
+        case "system" if entry.type.startswith(
+            ("billing.payment_method.expiring.", "billing.invoice.collection_stopped.")
+        ):
             return ""
         case "system" if entry.type.startswith("billing.subscription.cancelled.") and _gave_up(entry):
             return reader.gettext("because its charges failed until the last try")
-        case "system" if entry.type.startswith("billing.subscription."):
+        case "system" if entry.type.startswith(("billing.subscription.", "billing.invoice.opened.")):
             return reader.gettext("as agreed")
         case "system" if entry.type.startswith("billing."):
             return reader.gettext("reported by the payment provider")

@@ -61,7 +61,8 @@ async def timeline(
     With `types` (`billing.invoice.paid.v1`) of these events alone: whoever leaves some out after reading would have a
     short page, or an empty one, of a timeline that goes on.
 
-    Members are not told of private to-dos, contacts not of drafts, mails and invitations.
+    Members are not told of private to-dos, contacts not of drafts, mails and invitations. Nobody is told that a to-do
+    follows its invoice, its payment method or its request: what happened to those has a line of its own.
     """
     owner = viewer.customer_id or customer_id
     before = from_cursor(cursor, "timeline", datetime, str) or [_BEGIN, ""]
@@ -78,7 +79,9 @@ async def timeline(
         LEFT JOIN timeline AS c ON c.event_id = t.causation_id AND c.{side}
         WHERE t.merchant_id = $1 AND {scope} AND t.{side} AND (t.at, t.event_id) < ($3, $4)
           AND ($6::text[] IS NULL OR t.type = ANY($6))
-          AND (t.noun <> 'todos.todo' OR EXISTS (
+          AND (t.noun <> 'todos.todo' OR t.about->>'origin' <> 'billing'
+               AND NOT (t.about->>'origin' = 'merchant' AND t.type LIKE 'todos.todo.created.%')
+               AND EXISTS (
                 SELECT FROM copy_todo AS o WHERE o.id = t.subject_id AND NOT o.deleted
                 AND ({"o.members_may_see" if viewer.is_member else "TRUE"})))
         ORDER BY t.at DESC, t.event_id DESC LIMIT $5

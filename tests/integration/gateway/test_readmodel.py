@@ -29,10 +29,11 @@ from contracts.billing import (
 from contracts.identity import Customer, Invitation, InvitationSent
 from contracts.message import CustomerId, EventEnvelope, InvalidInput, Money, NotFound
 from contracts.notifications import Mail, MailAccepted
-from contracts.todos import TodoAssigned, TodoChanged, TodoCreated, TodoDeleted
+from contracts.todos import TodoAssigned, TodoChanged, TodoCreated, TodoDeleted, TodoDone
 from services.gateway import readmodel
 from services.gateway.app import FOLLOWS
 from services.gateway.domain import Viewer
+from services.gateway.pages.activity import news
 from tests.integration.gateway.world import START, World, invoice, payment, todo, with_link
 
 
@@ -293,6 +294,21 @@ async def test_a_batch_in_which_a_newer_state_overtakes_keeps_every_line(world: 
         await follower.run(tx, events)
     entries = (await readmodel.timeline(world.h.db, member_of(customer), customer_id=customer.id)).items
     assert {each.type for each in entries} >= {"billing.invoice.opened.v1", "billing.invoice.voided.v1"}
+
+
+async def test_a_todo_that_follows_something_has_no_line_of_its_own_and_what_people_write_has(world: World) -> None:
+    customer = await world.customer(await world.merchant())
+    todos = {origin: todo(customer, origin=origin, title=origin) for origin in ("billing", "merchant", "assigned")}
+    for each in todos.values():
+        await world.hear(TodoCreated(state=each))
+    done = todos["merchant"].model_copy(update={"status": "done"})
+    await world.hear(TodoDone(state=done))
+    for types in (None, news(member_of(customer))):
+        entries = (
+            await readmodel.timeline(world.h.db, member_of(customer), customer_id=customer.id, types=types)
+        ).items
+        told = {(each.type, each.about["title"]) for each in entries if each.type.startswith("todos.")}
+        assert told == {("todos.todo.created.v1", "assigned"), ("todos.todo.done.v1", "merchant")}
 
 
 async def test_a_draft_is_on_the_members_timeline_alone(world: World) -> None:

@@ -57,9 +57,13 @@ def test_a_payment_says_how_much_and_who_reported_it() -> None:
 
 def test_what_follows_from_another_event_names_it() -> None:
     because = Cause("billing.invoice.paid.v1", {"number": "INV-102"})
-    about = {"title": "Pay INV-102", "origin": "billing", "subject": {"label": "INV-102"}}
-    line = _line(_entry("todos.todo.done.v1", about=about, because=because))
-    assert (line.what, line.because) == ("To-do done: Pay INV-102", "because invoice INV-102 was paid")
+    about = {"template": "receipt", "recipient": "sam@okafor.example"}
+    line = _line(_entry("notifications.mail.accepted.v1", about=about, because=because))
+    assert (line.what, line.because) == ("Receipt sent to sam@okafor.example", "because invoice INV-102 was paid")
+
+
+def test_an_invoice_that_a_subscription_makes_was_not_reported_by_the_payment_provider() -> None:
+    assert _line(_entry("billing.invoice.opened.v1", about={"number": "INV-102"})).because == "as agreed"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def test_what_follows_from_another_event_names_it() -> None:
     [("member", "Ada Byron", "by Ada Byron"), ("public", None, "through the payment link"), ("contact", None, "")],
 )
 def test_what_a_person_did_names_them(kind: str, name: str | None, said: str) -> None:
-    entry = _entry("billing.invoice.payment_started.v1", actor_kind=kind, actor_name=name, about={"number": "INV-1"})
+    entry = _entry("billing.invoice.payment_ended.v1", actor_kind=kind, actor_name=name, about={"number": "INV-1"})
     assert _line(entry).because == said
 
 
@@ -95,5 +99,16 @@ def test_a_customer_is_not_told_that_they_were_added() -> None:
     assert _line(entry, MEMBER).what == "Customer added"
 
 
-def test_an_event_without_a_sentence_is_no_news() -> None:
-    assert activity.happenings([_entry("billing.payment.changed.v1")], MEMBER, ENGLISH) == []
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "billing.payment.changed.v1",
+        "billing.invoice.link_email_requested.v1",
+        "billing.invoice.payment_started.v1",
+        "identity.invitation.accepted.v1",
+    ],
+)
+def test_what_another_line_tells_anyway_is_no_news(type_: str) -> None:
+    assert activity.happenings([_entry(type_)], MEMBER, ENGLISH) == []
+    assert type_ in EVENTS
+    assert type_ not in activity.news(MEMBER)
