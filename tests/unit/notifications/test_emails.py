@@ -176,6 +176,17 @@ def test_a_coming_cancellation_says_the_day_whose_wish_it_is_and_that_it_can_be_
         assert "take it back" not in text
 
 
+def test_the_rest_of_a_cancelled_plan_that_is_owed_is_not_said_to_be_over() -> None:
+    charge = PlannedCharge(on=date(2026, 11, 23), amount=80325)
+    owed = render("subscription_cancelled", subscription=AGREED.model_copy(update={"next_charge": charge}))
+    over = render("subscription_cancelled", subscription=AGREED.model_copy(update={"next_charge": None}))
+    for text in (" ".join(owed.text.split()), Page(owed.html).text):
+        assert "What remained is due at once: €803.25 on November 23, 2026." in text
+        assert "Nothing new is charged" not in text
+    assert "Nothing new is charged any more." in over.text
+    assert "due at once" not in over.text
+
+
 def test_an_invoice_in_the_place_of_another_says_that_the_other_need_not_be_paid() -> None:
     replacing = render("payment_link", invoice=INVOICE.model_copy(update={"replaces": INVOICE.id}))
     for before, after in zip(
