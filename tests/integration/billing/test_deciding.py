@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 
 import pytest
 
@@ -12,7 +16,8 @@ from services.billing.cli import deciding
 from services.billing.schedules.charging import charge_next
 from services.billing.stripe_gateway import StripeClosedError, StripeUnavailableError, StripeUnknownError
 from tests.integration.billing.collecting import Calendar
-from tests.integration.billing.shop import Shop, fake
+from tests.integration.billing.conftest import Sandbox
+from tests.integration.billing.shop import KEY, SECRET, Shop, fake
 from tests.integration.billing.test_changed_account import NEW, begin_renewal, subscribed
 from tests.integration.billing.test_differences import connect
 
@@ -140,6 +145,37 @@ async def test_money_of_another_payment_and_charges_that_are_not_unknown_are_ref
     assert capsys.readouterr().err == "decide-charge: It is created: there is nothing to decide.\n"
     assert await fake_shop.news() == []
     assert (await calendar.last()).status == "open"
+
+
+async def test_the_commands_are_those_of_the_running_service(fake_shop: Shop, sandbox: Sandbox) -> None:
+    calendar, payment_id = await unanswered(fake_shop)
+    # The sandbox lets nobody use an account of such a name.
+    await fake_shop.h.db.execute("UPDATE payment SET account = 'gone' WHERE id = $1", payment_id)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PORTAL_BILLING_DATABASE_URL": fake_shop.h.runtime.settings.database_url,
+        "PORTAL_BILLING_AMQP_URL": "amqp://portal_billing:none@127.0.0.1:1/none",
+        "PORTAL_SECRET_KEY": "a secret of sixteen letters",
+        "PORTAL_PUBLIC_URL": "https://portal.test",
+        "STRIPE_SECRET_KEY": KEY,
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "STRIPE_API_BASE": sandbox.url,
+    }
+
+    async def types(*arguments: str) -> tuple[int | None, str]:
+        command = (sys.executable, "-m", "services.billing", *arguments)
+        process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=STDOUT)
+        said, _ = await process.communicate()
+        return process.returncode, said.decode()
+
+    code, said = await types("unknown-charges")
+    assert (code, json.loads(said)["account_answers"]) == (0, "closed")
+    code, said = await types("decide-charge", "--payment", payment_id, "--succeeded", "pi_told", *WHY)
+    assert (code, json.loads(said)["status"]) == (0, "succeeded")
+    assert (await calendar.last()).status == "paid"
+    assert await types("unknown-charges") == (0, "")
+    code, said = await types("decide-charge", "--payment", payment_id, *WHY)
+    assert (code, said) == (2, "decide-charge: one of the arguments --succeeded --failed is required\n")
 
 
 @pytest.mark.parametrize(
