@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 import aiormq
@@ -19,6 +20,9 @@ from aiormq.channel import Channel
 from chassis.tasks import cancelled_by_us, end
 
 log = logging.getLogger("portal.amqp")
+
+_PROBES = 4
+"""Channels kept open to ask who consumes; more are opened when more ask at once, and closed again."""
 
 Properties = spec.Basic.Properties
 
@@ -47,7 +51,7 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._confirmed: AbstractChannel | None = None
         self._fast: AbstractChannel | None = None
-        self._probe: AbstractChannel | None = None
+        self._probes: list[AbstractChannel] = []
         self._ready = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -123,7 +127,7 @@ class Link:
         self.user = str(connection.url.user or "guest")
         self._confirmed = await connection.channel(publisher_confirms=True, on_return_raises=True)
         self._fast = await connection.channel(publisher_confirms=False)
-        self._probe = None
+        self._probes = []
         if self._on_reply is not None:
             tell = self._on_reply
 
@@ -185,10 +189,16 @@ class Link:
         """How many consumers a queue has; 0 when there is no such queue."""
         if self._connection is None or not self._ready.is_set():
             raise BrokerUnavailable("There is no connection to the broker.")
-        probe, self._probe = self._probe, None
+        # To its end, also when its caller gives up: a channel that is left in the middle stays open as long as the connection.
+        counting = asyncio.ensure_future(self._count(self._connection, queue))
+        counting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(counting)
+
+    async def _count(self, connection: AbstractConnection, queue: str) -> int:
+        probe = self._probes.pop() if self._probes else None
         try:
             if probe is None or probe.is_closed:
-                probe = await self._connection.channel(publisher_confirms=False)
+                probe = await connection.channel(publisher_confirms=False)
             declared = await probe.queue_declare(queue, passive=True)
         except aiormq.exceptions.ChannelNotFoundEntity:
             return 0
@@ -196,8 +206,11 @@ class Link:
             if cancelled_by_us():
                 raise
             raise BrokerUnavailable("The broker went away.") from cut
-        # Put back only after its answer: a channel whose caller gave up would mistake the late answer for the next one.
-        self._probe = probe
+        # Put back only after its answer: another caller would take the late one for its own.
+        if len(self._probes) < _PROBES:
+            self._probes.append(probe)
+        else:
+            await _close_channel(probe)
         return declared.consumer_count or 0
 
     async def channel(self) -> AbstractChannel:
@@ -205,6 +218,11 @@ class Link:
         await self.until_connected(10)
         assert self._connection is not None
         return await self._connection.channel(publisher_confirms=True)
+
+
+async def _close_channel(channel: AbstractChannel) -> None:
+    with suppress(aiormq.AMQPError, ConnectionError, RuntimeError, asyncio.CancelledError):
+        await channel.close()
 
 
 async def _close(connection: AbstractConnection) -> None:
