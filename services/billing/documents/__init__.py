@@ -74,10 +74,20 @@ def invoice_pdf(invoice: Invoice, merchant: Merchant, logo: Logo | None, locale:
         "facts": facts,
         **_lines(words, invoice),
         "totals": _totals(words, invoice),
-        "note": _("Unit prices include tax, amounts do not.") if invoice.tax_inclusive and invoice.tax else None,
+        "note": _note(words, invoice),
         "memo": words.apart(_breakable(invoice.memo)) if invoice.memo else None,
     }
     return _compile("invoice.typ", data, invoice.opened_at or invoice.created_at)
+
+
+def _note(words: _Words, invoice: Invoice) -> str | None:
+    """What stands below the totals. Reverse charge has to be named: Directive 2006/112/EC, article 226 (11a)."""
+    said = []
+    if any(line.reverse_charge for line in invoice.lines):
+        said.append(words.gettext("Reverse charge: the customer owes the tax."))
+    if invoice.tax_inclusive and invoice.tax:
+        said.append(words.gettext("Unit prices include tax, amounts do not."))
+    return " ".join(said) or None
 
 
 def receipt_pdf(

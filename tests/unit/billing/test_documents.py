@@ -258,6 +258,21 @@ def test_a_discount_has_a_column_only_where_there_is_one() -> None:
     assert "Hedge cutting 2.5 €120.00 12.5% 19% €262.50" in discounted
 
 
+def test_reverse_charge_is_named_on_the_invoice() -> None:
+    line = LineItem(
+        description="Advice",
+        quantity=Decimal(1),
+        unit_amount=30000,
+        tax_rate=Decimal(0),
+        amount=30000,
+        reverse_charge=True,
+    )
+    untaxed = invoice(lines=(line,), tax_lines=(), tax=0, total=30000, amount_due=30000, amount_paid=0)
+    for locale, words in (("en", "Reverse charge"), ("de", "Steuerschuldnerschaft des Leistungsempfängers")):
+        assert words in pages(invoice_pdf(untaxed, MERCHANT, None, locale))[0]
+        assert words not in pages(invoice_pdf(invoice(), MERCHANT, None, locale))[0]
+
+
 def test_of_a_withdrawn_invoice_nothing_is_due() -> None:
     [text] = pages(invoice_pdf(invoice(status="void"), MERCHANT, None, "en"))
     assert "Status Void" in text
