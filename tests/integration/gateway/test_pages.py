@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chassis.ids import new_id
 from chassis.tokens import digest
 from contracts.billing import CreatePaymentLink, InvoiceGivenUp, InvoiceOpened, InvoicePaid, ReadStripeAccount
 from contracts.identity import Customer, Member, Merchant, UpdateCustomer, UpdateMerchant
@@ -141,6 +142,17 @@ async def test_enter_in_a_new_payment_link_saves_it(world: World, merchant: Merc
 
 
 # --- what the debtor is told ----------------------------------------------------------------------------------------
+
+
+async def test_the_account_menu_names_the_businesses_and_not_ones_own_name_again_and_again(world: World) -> None:
+    sam = await world.person("Sam Okafor", f"{new_id()}@example.com")
+    for name in ("Alpha", "Beta"):
+        customer = await world.customer(await world.merchant(name), "Sam Okafor")
+        last = await world.contact(customer, sam)
+    async with world.client(await world.sign_in(last)) as browser:
+        menu = (await browser.get("/portal")).text
+    shown = re.findall(r'name="account"[^>]*><bdi>(\w+)</bdi>\s*<br><span[^>]*>([^<]*)<bdi>([^<]*)</bdi>', menu)
+    assert sorted(shown) == [(name, "Customer portal · ", "Sam Okafor") for name in ("Alpha", "Beta")]
 
 
 async def test_who_owes_an_uncollectible_invoice_is_not_told_that_there_is_nothing_to_pay(
