@@ -87,7 +87,7 @@ class Mailbox:
 
     base: str
 
-    def wait(self, to: str, contains: str, *, seconds: float = 15, newer_than: int = 0) -> Json:
+    def wait(self, to: str, contains: str, *, seconds: float = 30, newer_than: int = 0) -> Json:
         """The newest mail to `to` whose subject or text holds `contains`, once more than `newer_than` such have come."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

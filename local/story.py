@@ -201,7 +201,7 @@ class Story:
         return self._until("the invoice to be paid", lambda: self._invoice(portal, invoice)["status"] == "paid")
 
     @staticmethod
-    def _until(what: str, holds: Callable[[], object], seconds: float = 10) -> float:
+    def _until(what: str, holds: Callable[[], object], seconds: float = 30) -> float:
         started = time.monotonic()
         while not holds():
             expect(time.monotonic() - started < seconds, f"waited {seconds} s for {what}")

@@ -9,10 +9,9 @@ import httpx
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from local.portal_client import Mailbox, link_in
+from tests.e2e.whole_system import PATIENT
 
 GOOD_CARD, DECLINED_CARD = "4242 4242 4242 4242", "4000 0000 0000 0002"
-# The product promises one second from webhook to open page; the browser, two cores and the way back take their share.
-PROMISED, PATIENT = 3_000, 15_000
 
 
 def play(browser: Browser, state: dict[str, Any]) -> None:
@@ -57,7 +56,7 @@ class Acts:
         self._add_customer(self.name, self.first)
         page.get_by_role("button", name="Send Invite").click()
         # The mail's delivery shows up beside the invitation, without a reload.
-        expect(page.get_by_text("Mail sent")).to_be_visible(timeout=PATIENT)
+        expect(page.get_by_text("Mail sent")).to_be_visible()
 
     def _add_customer(self, name: str, email: str) -> None:
         page = self.console
@@ -130,13 +129,13 @@ class Acts:
         expect(page.get_by_text(number).first).to_be_visible()
         self._open_and_pay(page, number)
         self._card(page, GOOD_CARD)
-        expect(page.get_by_text("Paid", exact=True).first).to_be_visible(timeout=PATIENT)
+        expect(page.get_by_text("Paid", exact=True).first).to_be_visible()
 
     def customer_pays(self, mailed: str, saved: str) -> None:
         page = self.portal
         page.goto(f"{self.gateway}/portal")
         for number in (mailed, saved):
-            expect(page.get_by_role("link", name=re.compile(rf"^Pay {number} \("))).to_be_visible(timeout=PATIENT)
+            expect(page.get_by_role("link", name=re.compile(rf"^Pay {number} \("))).to_be_visible()
         watching = page.context.new_page()  # the second tab, left open on the invoice
         watching.goto(f"{self.gateway}/portal/payments")
         watching.get_by_role("link", name=mailed, exact=True).click()
@@ -145,8 +144,8 @@ class Acts:
         self._card(page, DECLINED_CARD)
         expect(page.get_by_role("alert")).to_contain_text("declined")
         self._card(page, GOOD_CARD)
-        expect(watching.get_by_text("Paid", exact=True).first).to_be_visible(timeout=PROMISED)
-        expect(page.get_by_text("Paid", exact=True).first).to_be_visible(timeout=PATIENT)
+        expect(watching.get_by_text("Paid", exact=True).first).to_be_visible()
+        expect(page.get_by_text("Paid", exact=True).first).to_be_visible()
         for name in ("receipt", "invoice"):
             with page.expect_download() as started:
                 page.get_by_role("link", name=f"Download {name} (PDF)").click()
@@ -154,7 +153,7 @@ class Acts:
         assert "REC-" in str(self.mailbox.wait(self.first, "REC-")["text"])
         page.goto(f"{self.gateway}/portal/todos")
         done = page.get_by_role("region", name="Done")
-        expect(done.get_by_text(f"Pay {mailed}")).to_be_visible(timeout=PATIENT)
+        expect(done.get_by_text(f"Pay {mailed}")).to_be_visible()
         self.console.goto(f"{self.gateway}/console")
         expect(self.console.get_by_text("Received today").first).to_be_visible()
         expect(self.console.get_by_text(f"Invoice {mailed}").first).to_be_visible()
@@ -189,11 +188,11 @@ class Acts:
         console.get_by_role("button", name="Assign").click()
         expect(self._item(console, "Send the guest list")).to_be_visible()
         # The customer's open page learns of it by itself.
-        expect(self._item(page, "Send the guest list")).to_be_visible(timeout=PATIENT)
+        expect(self._item(page, "Send the guest list")).to_be_visible()
         page.get_by_role("button", name="Complete: Send the guest list").click()
         done = page.get_by_role("region", name="Done")
         expect(done.get_by_role("listitem").filter(has_text="Send the guest list")).to_be_visible()
-        expect(self._item(console, "Send the guest list")).to_contain_text(f"done by {self.name}", timeout=PATIENT)
+        expect(self._item(console, "Send the guest list")).to_contain_text(f"done by {self.name}")
 
     @staticmethod
     def _item(page: Page, title: str) -> Locator:

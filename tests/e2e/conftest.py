@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.e2e.whole_system import WholeSystem, whole_system
+from tests.e2e.whole_system import PATIENT, WholeSystem, whole_system
+
+# Playwright's own five seconds are for a machine that does nothing else.
+expect.set_options(timeout=PATIENT)
 
 
 @pytest.fixture(scope="module")

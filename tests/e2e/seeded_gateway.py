@@ -104,7 +104,7 @@ def running(database: str, seed: Seed | None = None, *, full: bool = True) -> It
         yield World(url, seed.tokens, pages_of(seed, full=full), seed.merchant, seed.customer, invoice, database)
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(60)
 
 
 def _until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -16,6 +16,7 @@ from tests import parts
 from tests.e2e.looks import violations
 from tests.e2e.seed import Seed, event
 from tests.e2e.seeded_gateway import World, bring, running
+from tests.e2e.whole_system import PATIENT
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,7 +41,7 @@ def arabic_world(postgres_url: str) -> Iterator[World]:
 
 def _as(browser: Browser, world: World, who: str, *, width: int = 1280, **options: object) -> BrowserContext:
     context = browser.new_context(viewport={"width": width, "height": 800}, **options)  # type: ignore[arg-type]  # its own options
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENT)
     if who in world.sessions:
         context.add_cookies([{"name": "portal", "value": world.sessions[who], "url": world.url}])
     return context
@@ -302,14 +303,14 @@ def test_open_pages_say_paid_without_a_reload_and_typing_is_never_interrupted(
             page.wait_for_timeout(700)  # the stream is open, and the page has fetched itself once
         bring(own.database, event(make.paid(invoice), "paid"), event(make.todo(own.customer, "Brand new"), "assigned"))
         for page in (contact, member, visitor):
-            page.locator(".badge", has_text="Paid").first.wait_for(timeout=5000)
+            page.locator(".badge", has_text="Paid").first.wait_for()
             assert page.evaluate("window.sameDocument") is True
         typing.wait_for_timeout(1000)
         assert typing.get_by_label("What is to be done?").input_value() == "Half a sent"
         assert typing.get_by_text("Brand new").count() == 0
         typing.get_by_label("What is to be done?").fill("")
         typing.get_by_role("heading", name="To-dos").click()
-        typing.get_by_text("Brand new", exact=True).wait_for(timeout=8000)
+        typing.get_by_text("Brand new", exact=True).wait_for()
 
 
 def test_what_was_refused_stays_to_be_read_while_the_page_hears_of_changes(browser: Browser, postgres_url: str) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from chassis.rpc import TIMEOUT
 from local.portal_client import Portal
 from local.story import Story
 from tests.e2e import browser_story
 from tests.e2e import whole_system as whole
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(700)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,7 @@ def test_pages_load_while_everything_else_is_stopped_and_a_form_keeps_what_was_t
     page.get_by_label("E-mail address").fill(state["credentials"]["admin"]["email"])
     page.get_by_label("Password").fill(state["credentials"]["admin"]["password"])
     page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
     page.goto(f"{system.gateway}/console/customers/new")
     stopped = ("identity", "billing", "todos", "notifications", "rabbitmq")
     for name in stopped:
@@ -49,7 +51,9 @@ def test_pages_load_while_everything_else_is_stopped_and_a_form_keeps_what_was_t
         with page.expect_response(lambda response: response.request.method == "POST") as answered:
             page.get_by_role("button", name="Add customer").click()
         assert answered.value.status == 503
-        assert answered.value.request.timing["responseStart"] < 2_000  # milliseconds after the press
+        assert (
+            answered.value.request.timing["responseStart"] < 1000 * TIMEOUT / 2
+        )  # no command that waits for an answer
         expect(page.get_by_role("alert").first).to_be_visible()
         assert page.get_by_label("Name", exact=True).input_value() == "Typed and kept"
     finally:
@@ -61,7 +65,7 @@ def test_a_second_start_keeps_the_data_and_plays_the_story_with_one_of_each(
     system: whole.WholeSystem, browser: Browser
 ) -> None:
     before = Portal(system.gateway).sign_in(**system.state["credentials"]["admin"]).everything("/customers")
-    assert whole.stop(system) < 15
+    whole.stop(system)
     again = whole.launch(system.folder, replicas=1)
     try:
         # How long it takes is measured by bench (`second start`): on a busy machine it says nothing.
@@ -71,4 +75,4 @@ def test_a_second_start_keeps_the_data_and_plays_the_story_with_one_of_each(
         again.play(*Story(again.state).steps())
         browser_story.play(browser, again.state)
     finally:
-        assert whole.stop(again) < 15
+        whole.stop(again)
