@@ -23,7 +23,8 @@ class BillingMailFacts(Question[MailFacts]):
     *payment_link*, while it is open and not all of it is on its way: the path of its public page; `facts` is the invoice.
     *receipt*, which stays true: the same path, where the receipt can be got without an account; null when the link is dead.
     *card_expiring*, while the payment method of this id is there and about to expire: `facts` is the method.
-    *payment_failed* and *confirm_payment*, while something may be paid on the invoice: the path of its public page, null when the link is dead; `facts` is the invoice.
+    *payment_failed* and *confirm_payment*, while something may be paid on the invoice: the path of its public page, null
+    when the link is dead; `facts` is the invoice.
     *subscription_link*, while the subscription waits to be accepted: the path of its public page. The other kinds, while it
     stands as they say; `facts` is the subscription, and for *renewal_ahead* `has_method`, whether there is a payment
     method that can be charged.

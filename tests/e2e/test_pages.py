@@ -175,9 +175,11 @@ def test_the_account_menu_opens_and_signs_out_by_keyboard(browser: Browser, post
         page.goto(f"{own.url}/portal")
         page.locator("summary[aria-label='Account menu']").focus()
         page.keyboard.press("Enter")
-        page.get_by_role("button", name="Sign out").focus()
+        out = page.get_by_role("button", name="Sign out")
+        out.focus()
+        expect(out).to_be_focused()
         page.keyboard.press("Enter")
-        page.wait_for_url("**/sign-in?done=signed-out")
+        expect(page).to_have_url(f"{own.url}/sign-in?done=signed-out")
         page.goto(f"{own.url}/portal")
         assert page.url == f"{own.url}/sign-in?next=/portal"
 

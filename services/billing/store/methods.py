@@ -193,8 +193,8 @@ async def at_another_account(db: Database | Tx, limit: int) -> list[tuple[Mercha
     """Methods whose merchant has changed its account, and of which that is not said yet.
 
     They count as working at an account that was left, or as left behind at the one that their merchant has come back to.
-    Costs three looks into an index for each merchant that has ever changed its account, however many methods it has: `ORDER BY` keeps PostgreSQL from reading
-    all of them instead, when most are one merchant's.
+    Costs three looks into an index for each merchant that has ever changed its account, however many methods it has:
+    `ORDER BY` keeps PostgreSQL from reading all of them instead, when most are one merchant's.
     """
     rows = await db.fetch(
         f"""
