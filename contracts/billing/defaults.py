@@ -32,7 +32,7 @@ class BillingDefaults(State):
     allow_customer_pause: bool = False
     """Whether customers may pause their subscriptions."""
     minimum_payments: int = 0
-    """How many payments a customer makes before they may cancel or pause."""
+    """How many payments a customer makes before they may cancel."""
     retry_days: tuple[int, ...] = (2, 7, 14, 21)
     """On which days after the first failure an automatic charge is tried again."""
     after_last_retry: Literal["cancel", "keep"] = "cancel"

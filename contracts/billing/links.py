@@ -64,7 +64,7 @@ class CreatePaymentLink(Command[Invoice]):
 
 @command("billing.replace_invoice.v1")
 class ReplaceInvoice(CreatePaymentLink):
-    """Withdraw an open invoice in favour of a new one for the same customer; the old payment link leads on to it.
+    """Withdraw an open invoice in favour of a new one for the same customer; the old payment link says so.
 
     Refusals: those of CreatePaymentLink, and Conflict when money is on the old one or under way.
     """

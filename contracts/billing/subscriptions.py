@@ -124,7 +124,7 @@ class Subscription(State):
     allow_customer_pause: bool = False
     """Whether the customer may pause it."""
     minimum_payments: int = 0
-    """So many payments must have been made before the customer may cancel or pause."""
+    """So many payments must have been made before the customer may cancel."""
     after_last_retry: Literal["cancel", "keep"] = "cancel"
     """What becomes of it when the last retry of a charge has failed."""
     plan_on_cancel: Literal["owe", "waive", "ask"] = "ask"

@@ -89,7 +89,7 @@ async def send(request: Request, invoice_id: SeenByMember, key: IdempotencyKey) 
 async def replace(
     request: Request, db: Db, viewer: AnyViewer, invoice_id: SeenByMember, body: NewPaymentLink, key: IdempotencyKey
 ) -> Invoice:
-    """Answers with the new one, for the same customer; the old payment link leads on to it. Admins and managers only."""
+    """Answers with the new one, for the same customer; the old payment link says so. Admins and managers only."""
     old = await readmodel.invoice(db, viewer, invoice_id)
     command = ReplaceInvoice(invoice_id=invoice_id, customer_id=old.customer_id, **body.fields())
     return await _done(request, command, key)
