@@ -30,6 +30,9 @@ EXPLAINED = {
     ("pay", 409, "ended"),
 }
 """(what was asked, status, the problem's own `why`) of the refusals below 500 that faults explain."""
+_BLIND = "The portal cannot read its data right now"
+_CATCHES_UP = 10.0
+"""Seconds after which the gateway has what it could not write down when its database died: its followers bring it."""
 
 
 @dataclass
@@ -60,11 +63,19 @@ class Record:
         return f"failed {lately}\nbroken {self.broken[-3:]}\nunexplained {dict(self.unexplained.most_common(5))}"
 
     def refuse(self, what: str, refused: ApiError) -> None:
-        """Count a refusal. Faults explain that something is unavailable or unknown (5xx), and what EXPLAINED lists."""
+        """Count a refusal. Faults explain that something is unavailable or unknown (5xx), and what EXPLAINED lists.
+
+        And that what was just made is not there (404), soon after the gateway's database was away.
+        """
         told = f"{what}: {refused.status} {refused.problem.get('title')}"
         self.refused[told] += 1
-        if refused.status < 500 and (what, refused.status, refused.problem.get("why")) not in EXPLAINED:
+        explained = refused.status >= 500 or (what, refused.status, refused.problem.get("why")) in EXPLAINED
+        if not explained and not (refused.status == 404 and self._was_blind()):
             self.unexplained[f"{told} {refused.problem.get('detail')}"] += 1
+
+    def _was_blind(self) -> bool:
+        since = time.monotonic() - _CATCHES_UP
+        return any(at >= since and _BLIND in why for at, why in self.failed)
 
 
 class Customer:

@@ -32,7 +32,10 @@ def fall_behind(customer: Customer) -> None:
 
 
 def change_mind(customer: Customer) -> None:
-    """Every month: paid, given a card of its own, paused, resumed, asked about, cancelled. And a trial that nobody accepts."""
+    """Every month: paid, given a card of its own, paused, resumed, asked about, cancelled for later, not after all, and now.
+
+    And a trial that nobody accepts.
+    """
     rent = _agreement(
         customer, "recurring", interval={"unit": "month"}, allow_customer_pause=True, allow_customer_cancel=True
     )
@@ -45,6 +48,8 @@ def change_mind(customer: Customer) -> None:
         ("pause", {}),
         ("resume", None),
         ("ask", {"wish": "other", "note": "A day off?"}),
+        ("cancel", {"when": "period_end"}),
+        ("undo-cancel", None),
         ("cancel", {}),
     ):
         customer.insist(act, lambda key, a=act, b=body: customer.me.call("POST", f"{path}/{a}", b, key=key))  # type: ignore[misc]  # mypy does not infer a lambda's defaults
