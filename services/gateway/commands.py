@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from uuid import UUID, uuid5
 import asyncpg
 from fastapi import Request
 
-from chassis.database import Cause
+from chassis.database import Cause, transient
 from chassis.ids import new_id
 from chassis.service import Runtime
 from chassis.telemetry import traceparent
@@ -25,6 +26,8 @@ log = logging.getLogger("portal.gateway")
 
 R = TypeVar("R")
 
+_BREATH = 0.1
+"""Seconds before what was cut is written again."""
 _PUBLIC = UUID("6f0b5b62-9a0e-4c53-9f4e-3d6c5f1c8a10")
 
 
@@ -71,18 +74,29 @@ async def dispatch(
     copies = await _known(request, command, cause, known)
     with await _room(request, command.owner()):
         reply: Reply[R] = await runtime.rpc.ask(command, cause, id=cause.message_id, known=copies)
-    try:
-        await _read_own_writes(runtime, cause, reply.changed)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        # It IS done, and our followers will hear of it too: saying that it failed would be a lie.
-        log.exception("A command's changes are not in the read model yet.", extra={"command": command.wire_type})
+    await _read_own_writes(runtime, command, cause, reply.changed)
     return reply
 
 
-async def _read_own_writes(runtime: Runtime, cause: Cause, changed: Sequence[EventEnvelope]) -> None:
-    async with runtime.db.transaction(cause) as tx:
-        await readmodel.apply(tx, changed)
-        await security.end_lost_sessions(tx, changed)
+async def _read_own_writes(
+    runtime: Runtime, command: Command[Any], cause: Cause, changed: Sequence[EventEnvelope]
+) -> None:
+    """Write down what a command has changed, so that whoever gave it finds it at once.
+
+    Tried once more where a connection was cut: the next may well be whole. Raises nothing of the database's: it IS done,
+    and our followers will hear of it too; saying that it failed would be a lie.
+    """
+    for is_last in (False, True):
+        try:
+            async with runtime.db.transaction(cause) as tx:
+                await readmodel.apply(tx, changed)
+                await security.end_lost_sessions(tx, changed)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            if not is_last and transient(error):
+                await asyncio.sleep(_BREATH)
+                continue
+            log.exception("A command's changes are not in the read model yet.", extra={"command": command.wire_type})
+        return
 
 
 async def ask(

@@ -70,7 +70,8 @@ class _Agreement(LinkTerms):
     allow_customer_cancel: Annotated[Flag | None, Field(description="Null: as the billing defaults say.")] = None
     allow_customer_pause: Annotated[Flag | None, Field(description="Null: as the billing defaults say.")] = None
     minimum_payments: Annotated[
-        Count | None, Field(description="So many payments before the customer may cancel. Null: as the billing defaults say.")
+        Count | None,
+        Field(description="So many payments before the customer may cancel. Null: as the billing defaults say."),
     ] = None
     after_last_retry: Annotated[
         Literal["cancel", "keep"] | None, Field(description="Null: as the billing defaults say.")

@@ -1,7 +1,11 @@
 """The JSON API: what it answers, and what it asks of the owners."""
 
+from collections.abc import Sequence
 from datetime import date
 
+import pytest
+
+from chassis.database import Tx
 from chassis.ids import new_id
 from chassis.testing import envelope_of
 from contracts.billing import (
@@ -26,8 +30,9 @@ from contracts.identity import (
     SignedIn,
     SignIn,
 )
-from contracts.message import Document, MailFacts, PaymentId, Reply
+from contracts.message import Document, EventEnvelope, MailFacts, PaymentId, Reply
 from contracts.todos import CreateTodo, TodoCreated, UpdateTodo
+from services.gateway import readmodel
 from tests.integration.gateway.browsing import LINK, problem
 from tests.integration.gateway.world import PASSWORD, START, Asked, World, invoice, todo
 
@@ -56,23 +61,45 @@ async def test_signing_in_answers_with_a_token_and_the_accounts(world: World) ->
     assert question.address == "127.0.0.1"
 
 
+def customer_made(asked: Asked) -> Reply[Customer]:
+    assert isinstance(asked.request, CreateCustomer)
+    state = Customer(
+        id=new_id(),
+        merchant_id=asked.cause.merchant_id,
+        name=asked.request.name,
+        email=asked.request.email,
+        portal_access="none",
+        created_at=START,
+    )
+    return Reply(state, (envelope_of(CustomerCreated(state=state)),))
+
+
+async def test_what_a_command_made_is_there_also_when_the_database_cuts_us_off_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await world.sign_in(await world.member(await world.merchant()))
+    world.owners.answers[CreateCustomer] = customer_made
+    apply, cuts = readmodel.apply, 0
+
+    async def cut_at_first(tx: Tx, changed: Sequence[EventEnvelope]) -> None:
+        nonlocal cuts
+        cuts += 1
+        if cuts == 1:
+            await tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        await apply(tx, changed)
+
+    monkeypatch.setattr(readmodel, "apply", cut_at_first)
+    async with world.client(token) as browser:
+        made = await browser.post("/api/v1/customers", json={"name": "Ada", "email": "ada@example.com"})
+        assert made.status_code == 201
+        assert (await browser.get(f"/api/v1/customers/{made.json()['id']}")).json() == made.json()
+    assert cuts == 2
+
+
 async def test_what_a_command_made_is_there_for_the_very_next_request(world: World) -> None:
     merchant = await world.merchant()
     token = await world.sign_in(await world.member(merchant))
-
-    def make(asked: Asked) -> Reply[Customer]:
-        assert isinstance(asked.request, CreateCustomer)
-        state = Customer(
-            id=new_id(),
-            merchant_id=asked.cause.merchant_id,
-            name=asked.request.name,
-            email=asked.request.email,
-            portal_access="none",
-            created_at=START,
-        )
-        return Reply(state, (envelope_of(CustomerCreated(state=state)),))
-
-    world.owners.answers[CreateCustomer] = make
+    world.owners.answers[CreateCustomer] = customer_made
     async with world.client(token) as browser:
         made = await browser.post("/api/v1/customers", json={"name": "Ada", "email": "ada@example.com"})
         assert made.status_code == 201
