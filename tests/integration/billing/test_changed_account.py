@@ -290,13 +290,19 @@ async def test_a_charge_that_waits_at_a_closed_account_that_was_left_keeps_nobod
     assert (await taken(fake_shop, None), await taken(fake_shop, NEW)) == (1250, 1250)
 
 
-async def test_a_charge_that_nobody_answered_at_an_account_that_is_closed_by_now_stays_unknown(fake_shop: Shop) -> None:
-    calendar = await subscribed(fake_shop)
+async def unanswered_renewal(shop: Shop) -> Calendar:
+    """A renewal's charge that never got its answer, at an account that was left then."""
+    calendar = await subscribed(shop)
     await begin_renewal(calendar)
-    fake(fake_shop).lost["charge"] = [StripeUnknownError("lost")]
-    fake(fake_shop).fails["intents_since"] = [StripeUnknownError("away")]
-    await charge_next(fake_shop.h.runtime, fake_shop.stripe)
-    await connect(fake_shop, NEW)
+    fake(shop).lost["charge"] = [StripeUnknownError("lost")]
+    fake(shop).fails["intents_since"] = [StripeUnknownError("away")]
+    await charge_next(shop.h.runtime, shop.stripe)
+    await connect(shop, NEW)
+    return calendar
+
+
+async def test_a_charge_that_nobody_answered_at_an_account_that_is_closed_by_now_stays_unknown(fake_shop: Shop) -> None:
+    calendar = await unanswered_renewal(fake_shop)
     is_closed(fake_shop)
     fake_shop.later(days=2)
     await ask_about_attempts(fake_shop.h.runtime, fake_shop.stripe)

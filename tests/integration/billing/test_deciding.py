@@ -13,25 +13,18 @@ import pytest
 from chassis.ids import new_id
 from contracts.billing import Invoice
 from services.billing.cli import deciding
-from services.billing.schedules.charging import charge_next
-from services.billing.stripe_gateway import StripeClosedError, StripeUnavailableError, StripeUnknownError
+from services.billing.stripe_gateway import StripeClosedError, StripeUnavailableError
 from tests.integration.billing.collecting import Calendar
 from tests.integration.billing.conftest import Sandbox
 from tests.integration.billing.shop import KEY, SECRET, Shop, fake
-from tests.integration.billing.test_changed_account import NEW, begin_renewal, subscribed
-from tests.integration.billing.test_differences import connect
+from tests.integration.billing.test_changed_account import NEW, unanswered_renewal
 
 WHY = ["--reason", "Stripe's mail of 3 March", "--by", "Nora"]
 
 
 async def unanswered(shop: Shop) -> tuple[Calendar, str]:
     """A renewal's charge without an answer at an account that was left; and its id."""
-    calendar = await subscribed(shop)
-    await begin_renewal(calendar)
-    fake(shop).lost["charge"] = [StripeUnknownError("lost")]
-    fake(shop).fails["intents_since"] = [StripeUnknownError("away")]
-    await charge_next(shop.h.runtime, shop.stripe)
-    await connect(shop, NEW)
+    calendar = await unanswered_renewal(shop)
     await shop.news()
     return calendar, str(await shop.h.db.fetchval("SELECT id FROM payment WHERE automatic"))
 
